@@ -353,6 +353,57 @@ class Evidence(_message.Message):
 Global___Evidence: _TypeAlias = Evidence  # noqa: Y015
 
 @_typing.final
+class CampaignStart(_message.Message):
+    """What a campaign decides by, fixed when it began."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLICATION_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    CHAMPION_FIELD_NUMBER: _builtins.int
+    CHAMPION_MODEL_FIELD_NUMBER: _builtins.int
+    ORDINAL_FIELD_NUMBER: _builtins.int
+    PROMOTIONS_FIELD_NUMBER: _builtins.int
+    ACTIVE_CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    kind: _builtins.str
+    """"operator" or "retraining" """
+    ordinal: _builtins.int
+    """this would be the application's k-th canary test: 1, 2, ..."""
+    promotions: _builtins.int
+    """promotions by such tests so far"""
+    active_campaign_id: _builtins.str
+    """not empty: another campaign was running, this one is refused"""
+    @_builtins.property
+    def application(self) -> _application_pb2.Application: ...
+    @_builtins.property
+    def champion(self) -> Global___Release:
+        """absent: the application has none yet"""
+
+    @_builtins.property
+    def champion_model(self) -> _common_pb2.ModelVersion: ...
+    def __init__(
+        self,
+        *,
+        application: _application_pb2.Application | None = ...,
+        revision: _builtins.int = ...,
+        kind: _builtins.str = ...,
+        champion: Global___Release | None = ...,
+        champion_model: _common_pb2.ModelVersion | None = ...,
+        ordinal: _builtins.int = ...,
+        promotions: _builtins.int = ...,
+        active_campaign_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "champion", b"champion", "champion_model", b"champion_model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_campaign_id", b"active_campaign_id", "application", b"application", "champion", b"champion", "champion_model", b"champion_model", "kind", b"kind", "ordinal", b"ordinal", "promotions", b"promotions", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CampaignStart: _TypeAlias = CampaignStart  # noqa: Y015
+
+@_typing.final
 class CampaignTransitioned(_message.Message):
     """Topic registry.campaign-transitioned.v1."""
 
@@ -370,6 +421,9 @@ class CampaignTransitioned(_message.Message):
     EVIDENCE_FIELD_NUMBER: _builtins.int
     POLICY_REVISION_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    INPUT_EVENT_IDS_FIELD_NUMBER: _builtins.int
+    STATE_SHA256_FIELD_NUMBER: _builtins.int
     campaign_id: _builtins.str
     application: _builtins.str
     sequence: _builtins.int
@@ -382,10 +436,20 @@ class CampaignTransitioned(_message.Message):
     cause_event_id: _builtins.str
     reason: _builtins.str
     policy_revision: _builtins.int
+    state_sha256: _builtins.str
+    """of the whole state after the transition"""
     @_builtins.property
     def evidence(self) -> _containers.RepeatedCompositeFieldContainer[Global___Evidence]: ...
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def start(self) -> Global___CampaignStart:
+        """on the first transition"""
+
+    @_builtins.property
+    def input_event_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """that changed the state since the last transition, in order"""
+
     def __init__(
         self,
         *,
@@ -401,10 +465,13 @@ class CampaignTransitioned(_message.Message):
         evidence: _abc.Iterable[Global___Evidence] | None = ...,
         policy_revision: _builtins.int = ...,
         at: _timestamp_pb2.Timestamp | None = ...,
+        start: Global___CampaignStart | None = ...,
+        input_event_ids: _abc.Iterable[_builtins.str] | None = ...,
+        state_sha256: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "at", b"at", "campaign_id", b"campaign_id", "cause_event_id", b"cause_event_id", "cause_topic", b"cause_topic", "evidence", b"evidence", "from_state", b"from_state", "policy_revision", b"policy_revision", "reason", b"reason", "sequence", b"sequence", "share", b"share", "to_state", b"to_state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "at", b"at", "campaign_id", b"campaign_id", "cause_event_id", b"cause_event_id", "cause_topic", b"cause_topic", "evidence", b"evidence", "from_state", b"from_state", "input_event_ids", b"input_event_ids", "policy_revision", b"policy_revision", "reason", b"reason", "sequence", b"sequence", "share", b"share", "start", b"start", "state_sha256", b"state_sha256", "to_state", b"to_state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -637,6 +637,58 @@ class ListCampaignsResponse(_message.Message):
 Global___ListCampaignsResponse: _TypeAlias = ListCampaignsResponse  # noqa: Y015
 
 @_typing.final
+class ReplayCampaignRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
+    campaign_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        campaign_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayCampaignRequest: _TypeAlias = ReplayCampaignRequest  # noqa: Y015
+
+@_typing.final
+class ReplayCampaignResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGREES_FIELD_NUMBER: _builtins.int
+    RECORDED_SHA256_FIELD_NUMBER: _builtins.int
+    REPLAYED_SHA256_FIELD_NUMBER: _builtins.int
+    EVENTS_READ_FIELD_NUMBER: _builtins.int
+    DIFFERENCES_FIELD_NUMBER: _builtins.int
+    agrees: _builtins.bool
+    recorded_sha256: _builtins.str
+    replayed_sha256: _builtins.str
+    events_read: _builtins.int
+    """the campaign's events found on the topics"""
+    @_builtins.property
+    def differences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        agrees: _builtins.bool = ...,
+        recorded_sha256: _builtins.str = ...,
+        replayed_sha256: _builtins.str = ...,
+        events_read: _builtins.int = ...,
+        differences: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agrees", b"agrees", "differences", b"differences", "events_read", b"events_read", "recorded_sha256", b"recorded_sha256", "replayed_sha256", b"replayed_sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayCampaignResponse: _TypeAlias = ReplayCampaignResponse  # noqa: Y015
+
+@_typing.final
 class TraceReleaseRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

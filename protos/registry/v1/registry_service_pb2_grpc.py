@@ -96,6 +96,11 @@ class RegistryServiceStub:
                 request_serializer=protos_dot_registry_dot_v1_dot_registry__service__pb2.ListCampaignsRequest.SerializeToString,
                 response_deserializer=protos_dot_registry_dot_v1_dot_registry__service__pb2.ListCampaignsResponse.FromString,
                 _registered_method=True)
+        self.ReplayCampaign = channel.unary_unary(
+                '/perennial.registry.v1.RegistryService/ReplayCampaign',
+                request_serializer=protos_dot_registry_dot_v1_dot_registry__service__pb2.ReplayCampaignRequest.SerializeToString,
+                response_deserializer=protos_dot_registry_dot_v1_dot_registry__service__pb2.ReplayCampaignResponse.FromString,
+                _registered_method=True)
         self.TraceRelease = channel.unary_unary(
                 '/perennial.registry.v1.RegistryService/TraceRelease',
                 request_serializer=protos_dot_registry_dot_v1_dot_registry__service__pb2.TraceReleaseRequest.SerializeToString,
@@ -179,6 +184,13 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReplayCampaign(self, request, context):
+        """Recomputes a campaign from the topics alone and compares it with what is recorded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def TraceRelease(self, request, context):
         """From a release's digest back to its engine, adapter, dataset and the dataset's manifest.
         """
@@ -248,6 +260,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.ListCampaigns,
                     request_deserializer=protos_dot_registry_dot_v1_dot_registry__service__pb2.ListCampaignsRequest.FromString,
                     response_serializer=protos_dot_registry_dot_v1_dot_registry__service__pb2.ListCampaignsResponse.SerializeToString,
+            ),
+            'ReplayCampaign': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayCampaign,
+                    request_deserializer=protos_dot_registry_dot_v1_dot_registry__service__pb2.ReplayCampaignRequest.FromString,
+                    response_serializer=protos_dot_registry_dot_v1_dot_registry__service__pb2.ReplayCampaignResponse.SerializeToString,
             ),
             'TraceRelease': grpc.unary_unary_rpc_method_handler(
                     servicer.TraceRelease,
@@ -580,6 +597,33 @@ class RegistryService:
             '/perennial.registry.v1.RegistryService/ListCampaigns',
             protos_dot_registry_dot_v1_dot_registry__service__pb2.ListCampaignsRequest.SerializeToString,
             protos_dot_registry_dot_v1_dot_registry__service__pb2.ListCampaignsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayCampaign(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/perennial.registry.v1.RegistryService/ReplayCampaign',
+            protos_dot_registry_dot_v1_dot_registry__service__pb2.ReplayCampaignRequest.SerializeToString,
+            protos_dot_registry_dot_v1_dot_registry__service__pb2.ReplayCampaignResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,6 +46,8 @@ class RegistryServiceStub:
     ActOnCampaign: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ActOnCampaignRequest, _registry_service_pb2.ActOnCampaignResponse]
     GetCampaign: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.GetCampaignRequest, _registry_service_pb2.Campaign]
     ListCampaigns: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListCampaignsRequest, _registry_service_pb2.ListCampaignsResponse]
+    ReplayCampaign: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ReplayCampaignRequest, _registry_service_pb2.ReplayCampaignResponse]
+    """Recomputes a campaign from the topics alone and compares it with what is recorded."""
     TraceRelease: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.TraceReleaseRequest, _registry_service_pb2.Lineage]
     """From a release's digest back to its engine, adapter, dataset and the dataset's manifest."""
 
@@ -66,6 +68,8 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     ActOnCampaign: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ActOnCampaignRequest, _registry_service_pb2.ActOnCampaignResponse]  # type: ignore[assignment]
     GetCampaign: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetCampaignRequest, _registry_service_pb2.Campaign]  # type: ignore[assignment]
     ListCampaigns: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListCampaignsRequest, _registry_service_pb2.ListCampaignsResponse]  # type: ignore[assignment]
+    ReplayCampaign: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ReplayCampaignRequest, _registry_service_pb2.ReplayCampaignResponse]  # type: ignore[assignment]
+    """Recomputes a campaign from the topics alone and compares it with what is recorded."""
     TraceRelease: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.TraceReleaseRequest, _registry_service_pb2.Lineage]  # type: ignore[assignment]
     """From a release's digest back to its engine, adapter, dataset and the dataset's manifest."""
 
@@ -155,6 +159,14 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.ListCampaignsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.ListCampaignsResponse, _abc.Awaitable[_registry_service_pb2.ListCampaignsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ReplayCampaign(
+        self,
+        request: _registry_service_pb2.ReplayCampaignRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.ReplayCampaignResponse, _abc.Awaitable[_registry_service_pb2.ReplayCampaignResponse]]:
+        """Recomputes a campaign from the topics alone and compares it with what is recorded."""
 
     @_abc_1.abstractmethod
     def TraceRelease(

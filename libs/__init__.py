@@ -1,0 +1,1 @@
+"""What every service stands on; holds no business words."""

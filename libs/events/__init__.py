@@ -1,0 +1,1 @@
+"""Events: which there are, how they become bytes, how their topics come to be."""

@@ -1,0 +1,1 @@
+"""Kafka: source, sink, the batched consumer loop, dead letters, and the in-memory twin."""

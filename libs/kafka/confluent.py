@@ -1,0 +1,162 @@
+"""Source and sink on librdkafka. Blocking: called from threads, never from an event loop."""
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Final, Self
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from libs.events import headers
+from libs.events.headers import Headers
+from libs.events.topics import E, Topic
+from libs.faults import Fatal, Retryable
+from libs.kafka import outgoing
+from libs.kafka.record import Record
+from libs.runtime import metrics
+from libs.runtime.config import KafkaSettings
+
+FLUSH_TIMEOUT_S: Final = 30.0
+DELIVERY_TIMEOUT_MS: Final = 25_000
+SESSION_TIMEOUT_MS: Final = 10_000
+MAX_POLL_INTERVAL_MS: Final = 300_000
+
+
+def record_of(message: Message) -> Record:
+    """A broker message as a value."""
+    pairs: list[tuple[str, bytes | None]] = list(message.headers() or [])  # type: ignore[arg-type]
+    head = tuple((name, value or b"") for name, value in pairs)
+    return Record(
+        topic=message.topic() or "",
+        partition=message.partition() or 0,
+        offset=message.offset() or 0,
+        key=message.key(),
+        value=message.value(),
+        headers=head,
+        timestamp_ms=message.timestamp()[1],
+    )
+
+
+class KafkaSink:
+    """acks=all, idempotent, Java-compatible partitioning; a Part that flushes when it is left."""
+
+    name = "kafka.sink"
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._producer = Producer(
+            {
+                "bootstrap.servers": settings.brokers,
+                "acks": "all",
+                "enable.idempotence": settings.idempotence,
+                "partitioner": "murmur2_random",  # as Java and faust do
+                "compression.type": "lz4",
+                "linger.ms": 5,
+                "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,
+                "queue.buffering.max.messages": 100_000,
+            }
+        )
+        self._failed: list[str] = []
+        self._lock = threading.Lock()
+
+    def send(self, topic: Topic[E], event: E, *, event_id: str | None = None) -> str:
+        event_id = event_id or headers.new_event_id()
+        key, value, head = outgoing.encode(topic, event, event_id)
+        self.send_raw(topic.name, key, value, head)
+        return event_id
+
+    def send_raw(self, topic: str, key: bytes | None, value: bytes, head: Headers) -> None:
+        try:
+            self._producer.produce(
+                topic, value=value, key=key, headers=list(head), on_delivery=self._delivered
+            )
+        except BufferError as error:
+            raise Retryable("the producer's queue is full") from error
+        except KafkaException as error:
+            raise Retryable(f"{topic}: {error}") from error
+        self._producer.poll(0)
+
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            metrics.EVENTS_PRODUCED.labels(message.topic()).inc()
+            return
+        with self._lock:
+            self._failed.append(f"{message.topic()}: {error.str()}")
+
+    def flush(self) -> None:
+        left = self._producer.flush(FLUSH_TIMEOUT_S)
+        with self._lock:
+            failed, self._failed = self._failed, []
+        if left or failed:
+            raise Retryable(f"{left} unacknowledged, {len(failed)} failed: {failed[:3]}")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await asyncio.to_thread(self._producer.flush, FLUSH_TIMEOUT_S)
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+
+    def unready(self) -> str | None:
+        return None
+
+
+class KafkaSource:
+    """A member of a consumer group; commits only what it is told, at once."""
+
+    def __init__(self, settings: KafkaSettings, group: str, topics: Sequence[str]) -> None:
+        self._assigned = False
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": settings.brokers,
+                "group.id": group,
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "auto.offset.reset": "earliest",
+                "partition.assignment.strategy": "range",
+                "session.timeout.ms": SESSION_TIMEOUT_MS,
+                "max.poll.interval.ms": MAX_POLL_INTERVAL_MS,
+                "fetch.wait.max.ms": 100,
+            }
+        )
+        self._consumer.subscribe(list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke)
+
+    def _on_assign(self, consumer: Any, partitions: list[TopicPartition]) -> None:
+        self._assigned = True
+
+    def _on_revoke(self, consumer: Any, partitions: list[TopicPartition]) -> None:
+        self._assigned = False
+
+    def assigned(self) -> bool:
+        return self._assigned
+
+    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        records = []
+        for message in self._consumer.consume(max_records, timeout_s):
+            if (error := message.error()) is None:
+                records.append(record_of(message))
+            elif error.fatal():
+                raise Fatal(error.str())
+        return records
+
+    def commit(self, records: Sequence[Record]) -> None:
+        ends: dict[tuple[str, int], int] = {}
+        for record in records:
+            ends[record.topic, record.partition] = record.offset + 1
+        offsets = [TopicPartition(topic, part, end) for (topic, part), end in ends.items()]
+        try:
+            self._consumer.commit(offsets=offsets, asynchronous=False)
+        except KafkaException as error:
+            # After a rebalance the partition is another member's: it repeats these
+            # records, and their effects are idempotent. Anything else heals the same way.
+            metrics.EVENTS_SETTLED.labels("commit", error.args[0].name()).inc()
+
+    def close(self) -> None:
+        self._consumer.close()

@@ -1,0 +1,163 @@
+"""The consumer loop: poll a batch, settle each record, flush, then commit once.
+
+A record is settled when its handler returned or when it lies in the dead letters. The
+offset moves after that and never before: a crash anywhere repeats records, and loses none.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, Generic
+
+import structlog
+
+from libs.events import codec, headers
+from libs.events.delivery import Delivery
+from libs.events.topics import BY_NAME, E, Topic
+from libs.faults import Fatal, Poison, Retryable
+from libs.kafka.record import Record, Sink, Source
+from libs.runtime import metrics, tracing
+
+log = structlog.get_logger()
+
+RETRY_WAITS_S: Final = (0.2, 1.0, 5.0)
+POLL_TIMEOUT_S: Final = 0.5
+MAX_REASON: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Route(Generic[E]):
+    """Which handler settles a topic's events.
+
+    The handler raises `Poison` to dead-letter the record and `Retryable` to be called again;
+    what else it raises stops the process with nothing of the batch committed.
+    """
+
+    topic: Topic[E]
+    handler: Callable[[Delivery[E]], None]
+
+
+def nothing() -> None:
+    """The default of ``before_commit``."""
+
+
+@dataclass(slots=True)
+class ConsumerLoop:
+    """Settles records of several topics in order of arrival.
+
+    ``before_commit`` runs once a batch, after the sink was flushed: a consumer that folds
+    events into state writes it there.
+    """
+
+    source: Source
+    sink: Sink
+    routes: Sequence[Route[Any]]
+    before_commit: Callable[[], None] = nothing
+    sleep: Callable[[float], None] = time.sleep
+    _handlers: dict[str, Route[Any]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._handlers = {route.topic.name: route for route in self.routes}
+
+    def step(self, max_records: int = 500, timeout_s: float = POLL_TIMEOUT_S) -> int:
+        """Settle one batch; returns how many records it held."""
+        records = self.source.poll(max_records, timeout_s)
+        if not records:
+            return 0
+        for record in records:
+            self._settle(record)
+        self._insist(self.sink.flush)
+        self._insist(self.before_commit)
+        self.source.commit(records)
+        return len(records)
+
+    def _settle(self, record: Record) -> None:
+        started = time.perf_counter()
+        try:
+            delivery = delivery_of(record)
+            with _context(record, delivery):
+                self._attempt(self._handlers[record.topic], delivery)
+            outcome = "handled"
+        except Poison as poison:
+            bury(self.sink, record, poison.code, str(poison))
+            outcome = "dead_lettered"
+        metrics.EVENTS_SETTLED.labels(record.topic, outcome).inc()
+        metrics.EVENT_HANDLE_SECONDS.labels(record.topic).observe(time.perf_counter() - started)
+        age_s = datetime.now(UTC).timestamp() - record.timestamp_ms / 1000
+        metrics.EVENT_AGE_SECONDS.labels(record.topic).set(max(age_s, 0.0))
+
+    def _attempt(self, route: Route[Any], delivery: Delivery[Any]) -> None:
+        for wait_s in RETRY_WAITS_S:
+            try:
+                return route.handler(delivery)
+            except Retryable as error:
+                log.warning("event.retried", wait_s=error.after_s or wait_s, error=str(error))
+                self.sleep(error.after_s or wait_s)
+        try:
+            route.handler(delivery)
+        except Retryable as error:
+            raise Poison(f"still failing after retries: {error}", code="unavailable") from error
+
+    def _insist(self, effect: Callable[[], None]) -> None:
+        """Try ``effect`` a few times; without it nothing of the batch may be committed."""
+        for wait_s in RETRY_WAITS_S:
+            try:
+                return effect()
+            except Retryable as error:
+                log.warning("batch.retried", wait_s=error.after_s or wait_s, error=str(error))
+                self.sleep(error.after_s or wait_s)
+        try:
+            effect()
+        except Retryable as error:
+            raise Fatal(f"the batch cannot be settled: {error}") from error
+
+
+def delivery_of(record: Record) -> Delivery[Any]:
+    """Decode ``record``.
+
+    Raises:
+        Poison: ``undecodable``, also for a tombstone.
+    """
+    topic = BY_NAME[record.topic]
+    if record.value is None:
+        raise Poison("no value", code="undecodable")
+    kind = headers.get(record.headers, headers.CONTENT_TYPE) or codec.PROTOBUF
+    event = codec.decode(topic, record.value, kind)
+    event_id = headers.get(record.headers, headers.EVENT_ID)
+    return Delivery(
+        topic=topic,
+        event=event,
+        event_id=event_id or f"{record.topic}/{record.partition}/{record.offset}",
+        partition=record.partition,
+        offset=record.offset,
+        produced_at=headers.produced_at(record.headers, record.timestamp_ms),
+    )
+
+
+def bury(sink: Sink, record: Record, code: str, reason: str) -> None:
+    """Send ``record`` to its dead letters: same key and bytes, so that it can be sent again."""
+    origin = f"{record.topic}/{record.partition}/{record.offset}"
+    attempt = int(headers.get(record.headers, headers.DLQ_ATTEMPT) or 0) + 1
+    kept = tuple(pair for pair in record.headers if not pair[0].startswith("dlq-"))
+    why = (
+        (headers.DLQ_CODE, code.encode()),
+        (headers.DLQ_REASON, reason[:MAX_REASON].encode()),
+        (headers.DLQ_ORIGIN, origin.encode()),
+        (headers.DLQ_ATTEMPT, str(attempt).encode()),
+    )
+    sink.send_raw(f"{record.topic}.dlq", record.key, record.value or b"", (*kept, *why))
+    metrics.DEAD_LETTERS.labels(record.topic, code).inc()
+    log.error("event.dead_lettered", origin=origin, code=code, reason=reason[:MAX_REASON])
+
+
+@contextmanager
+def _context(record: Record, delivery: Delivery[Any]) -> Iterator[None]:
+    """One span per record, child of its producer's; ids bound to every log line."""
+    parent = tracing.incoming(record.headers)
+    with (
+        tracing.tracer.start_as_current_span(f"{record.topic} process", context=parent),
+        structlog.contextvars.bound_contextvars(event_id=delivery.event_id),
+    ):
+        yield

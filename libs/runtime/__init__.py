@@ -1,0 +1,1 @@
+"""How a service starts, runs, is watched and stops: given once."""

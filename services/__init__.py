@@ -1,0 +1,1 @@
+"""The services. They meet in `protos/` and on the wire, never by import."""

@@ -1,4 +1,4 @@
-"""Create what `topics.py` says: ``python -m libs.events.provision``. Repeating it changes nothing."""
+"""Create what `topics.py` says: ``python -m libs.events.provision``. Repeating is harmless."""
 
 import os
 import sys

@@ -1,0 +1,1 @@
+"""Content-addressed objects: the claim check of events, datasets, weights and reports."""

@@ -1,0 +1,1 @@
+"""HTTP: one application factory, one server Part, faults as problem+json."""

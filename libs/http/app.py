@@ -1,0 +1,105 @@
+"""The FastAPI factory: faults as problem+json (RFC 9457), bounded bodies, request ids.
+
+Plain ASGI middleware: Starlette's ``BaseHTTPMiddleware`` costs milliseconds a request.
+"""
+
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from libs import faults
+from libs.events.headers import new_event_id
+from libs.faults import Poison, Retryable
+
+log = structlog.get_logger()
+
+REQUEST_ID: Final = "x-request-id"
+TOO_LARGE: Final = "body_too_large"
+_STATUS: Final = {
+    faults.NOT_FOUND: 404,
+    faults.UNAUTHENTICATED: 401,
+    faults.ALREADY_EXISTS: 409,
+    faults.RESOURCE_EXHAUSTED: 429,
+    faults.FAILED_PRECONDITION: 409,
+    TOO_LARGE: 413,
+}
+
+
+def status_for(error: Exception) -> int:
+    """The HTTP status of a fault; 500 for a bug."""
+    if isinstance(error, Poison):
+        return _STATUS.get(error.code, 400)
+    return 503 if isinstance(error, Retryable) else 500
+
+
+def make_app(title: str, max_body_bytes: int) -> FastAPI:
+    """An application whose every error is problem+json and whose bodies are bounded."""
+    app = FastAPI(title=title, docs_url=None, redoc_url=None)
+    app.add_exception_handler(Poison, _problem)
+    app.add_exception_handler(Retryable, _problem)
+    app.add_exception_handler(Exception, _bug)
+    app.add_middleware(Bounded, max_body_bytes=max_body_bytes)
+    return app
+
+
+async def _problem(_: Request, error: Exception) -> Response:
+    status = status_for(error)
+    code = error.code if isinstance(error, Poison) else "unavailable"
+    headers = {"retry-after": "1"} if status in {429, 503} else {}
+    body = {"type": "about:blank", "status": status, "code": code, "detail": str(error)}
+    return JSONResponse(body, status, headers, "application/problem+json")
+
+
+async def _bug(request: Request, error: Exception) -> Response:
+    log.error("http.failed", path=request.url.path, exc_info=error)
+    body = {"type": "about:blank", "status": 500, "code": "internal", "detail": "internal error"}
+    return JSONResponse(body, 500, media_type="application/problem+json")
+
+
+class Bounded:
+    """Gives each request an id and refuses a body above the bound, announced or streamed."""
+
+    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+        self._app = app
+        self._max = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        request_id = headers.get(REQUEST_ID.encode(), new_event_id().encode())[:128]
+        seen = 0
+
+        async def bounded() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self._max:
+                raise Poison(f"the body is above {self._max} bytes", code=TOO_LARGE)
+            return message
+
+        async def named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (REQUEST_ID.encode(), request_id)]
+            await send(message)
+
+        announced = headers.get(b"content-length", b"0")
+        if announced.isdigit() and int(announced) > self._max:
+            await _refuse(scope, receive, named, self._max)
+            return None
+        return await self._app(scope, bounded, named)
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, limit: int) -> None:
+    error = Poison(f"the body is above {limit} bytes", code=TOO_LARGE)
+    response = await _problem(Request(scope), error)
+    await response(scope, receive, send)
+
+
+def problem_body(error: Exception) -> dict[str, Any]:
+    """What a door with an error format of its own needs of a fault."""
+    code = error.code if isinstance(error, Poison) else "unavailable"
+    return {"status": status_for(error), "code": code, "detail": str(error)}

@@ -1,0 +1,67 @@
+"""uvicorn as a Part, inside the service's loop; the service owns the signals."""
+
+import asyncio
+from types import TracebackType
+from typing import Final, Self
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+
+from libs.runtime.config import DoorSettings
+
+log = structlog.get_logger()
+
+KEEP_ALIVE_S: Final = 30
+POLL_S: Final = 0.02
+
+
+class HttpServer:
+    name = "http"
+
+    def __init__(self, settings: DoorSettings, app: ASGIApp, drain_s: int = 10) -> None:
+        self._settings = settings
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                host=settings.host,
+                port=settings.port,
+                log_config=None,
+                access_log=False,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=drain_s,
+                limit_concurrency=2000,
+            )
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        config = self._server.config
+        config.load()
+        self._server.lifespan = config.lifespan_class(config)
+        self._task = asyncio.create_task(self._run())
+        while not self._server.started and not self._task.done():  # noqa: ASYNC110
+            await asyncio.sleep(POLL_S)  # uvicorn offers a flag, no event
+        if not self._server.started:
+            raise OSError(f"cannot listen on {self._settings.host}:{self._settings.port}")
+        log.info("http.listening", address=f"{self._settings.host}:{self._settings.port}")
+        return self
+
+    async def _run(self) -> None:
+        await self._server._serve()  # serve() would take the process's signals
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.should_exit = True
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+
+    def unready(self) -> str | None:
+        return None if self._server.started else "not listening"

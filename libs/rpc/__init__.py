@@ -1,0 +1,1 @@
+"""gRPC: one server shape, one error mapping, one way to prove who calls."""

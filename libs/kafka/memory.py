@@ -19,7 +19,7 @@ class MemoryBroker:
 
     logs: dict[str, list[Record]] = field(default_factory=lambda: defaultdict(list))
     committed: dict[tuple[str, str], int] = field(default_factory=dict)
-    clock_ms: itertools.count[int] = field(
+    clock_ms: "itertools.count[int]" = field(
         default_factory=lambda: itertools.count(1_900_000_000_000)
     )
     lock: threading.Lock = field(default_factory=threading.Lock)

@@ -1,0 +1,63 @@
+"""Settings refuse what they do not know and what is not safe."""
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from libs.runtime.config import (
+    DoorSettings,
+    KafkaSettings,
+    OperatorSettings,
+    S3Settings,
+    ServiceSettings,
+)
+
+
+class Settings(ServiceSettings):
+    kafka: KafkaSettings
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    monkeypatch.setenv("PERENNIAL_OPS__PORT", "0")
+    monkeypatch.setenv("PERENNIAL_KAFKA__BROKERS", "127.0.0.1:9092")
+    return monkeypatch
+
+
+def read() -> Settings:
+    return Settings()  # type: ignore[call-arg]  # from the environment
+
+
+def test_settings_come_from_the_environment(environment: pytest.MonkeyPatch) -> None:
+    assert read().kafka.brokers == "127.0.0.1:9092"
+
+
+def test_a_misspelt_variable_is_refused(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("PERENNIAL_DRAIN_SECONDS", "3")
+
+    with pytest.raises(ValidationError, match="PERENNIAL_DRAIN_SECONDS"):
+        read()
+
+
+def test_a_misspelt_variable_inside_a_section_is_refused(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("PERENNIAL_KAFKA__BROKER", "127.0.0.1:1")
+
+    with pytest.raises(ValidationError, match="broker"):
+        read()
+
+
+def test_a_door_on_every_address_without_tls_is_refused() -> None:
+    with pytest.raises(ValidationError, match="without TLS"):
+        DoorSettings(host="0.0.0.0", port=80)
+
+
+def test_a_short_secret_is_refused() -> None:
+    with pytest.raises(ValidationError, match="16 characters"):
+        S3Settings(endpoint="x:1", access_key=SecretStr("a"), secret_key=SecretStr("short"))
+
+
+def test_a_short_operator_token_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_OPS__PORT", "0")
+    monkeypatch.setenv("PERENNIAL_OPERATOR_TOKEN", "admin")
+
+    with pytest.raises(ValidationError, match="16 characters"):
+        OperatorSettings()  # type: ignore[call-arg]  # from the environment

@@ -1,0 +1,97 @@
+"""Start in order, stop in reverse, raise what failed."""
+
+import asyncio
+import json
+import socket
+from types import TracebackType
+from typing import Self
+
+import pytest
+
+from libs.runtime.config import DoorSettings, ServiceSettings
+from libs.runtime.service import Service, serve
+
+
+class Witness:
+    """A part that writes down what happens to it."""
+
+    def __init__(self, name: str, diary: list[str], error: Exception | None = None) -> None:
+        self.name = name
+        self._diary = diary
+        self._error = error
+
+    async def __aenter__(self) -> Self:
+        self._diary.append(f"enter {self.name}")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._diary.append(f"exit {self.name}")
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        if self._error is not None:
+            raise self._error
+        await stop.wait()
+        self._diary.append(f"drained {self.name}")
+
+    def unready(self) -> str | None:
+        return "warming" if self._error is None and self.name == "slow" else None
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def settings(port: int) -> ServiceSettings:
+    return ServiceSettings(ops=DoorSettings(port=port), drain_s=1.0)
+
+
+async def test_parts_stop_in_the_reverse_of_their_order() -> None:
+    diary: list[str] = []
+    stop = asyncio.Event()
+    stop.set()
+    parts = [Witness("first", diary), Witness("second", diary)]
+
+    await serve(Service("witness", settings(free_port()), parts), stop)
+
+    assert diary[:2] == ["enter first", "enter second"]
+    assert diary[-2:] == ["exit second", "exit first"]
+
+
+async def test_a_part_that_fails_stops_the_others_and_is_what_is_raised() -> None:
+    diary: list[str] = []
+    parts = [Witness("sound", diary), Witness("broken", diary, RuntimeError("broken"))]
+
+    with pytest.raises(RuntimeError, match="broken"):
+        await serve(Service("witness", settings(free_port()), parts), asyncio.Event())
+
+    assert "drained sound" in diary
+
+
+async def test_readiness_names_the_part_that_is_not_ready() -> None:
+    port = free_port()
+    stop = asyncio.Event()
+    service = Service("witness", settings(port), [Witness("slow", [])])
+    running = asyncio.create_task(serve(service, stop))
+    await asyncio.sleep(0)
+
+    for _ in range(100):
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            break
+        except ConnectionError:
+            await asyncio.sleep(0.01)
+    writer.write(b"GET /readyz HTTP/1.1\r\n\r\n")
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    stop.set()
+    await running
+
+    assert head.startswith(b"HTTP/1.1 503")
+    assert json.loads(body)["waiting_for"] == ["slow: warming"]

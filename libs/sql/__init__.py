@@ -1,0 +1,1 @@
+"""SQL: one set-up for SQLite and PostgreSQL, the outbox, durable jobs, migrations."""

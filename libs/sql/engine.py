@@ -57,7 +57,7 @@ def insert_once(connection: Connection, table: sa.Table, values: Mapping[str, An
     """Insert a row unless one with the same unique key is there; True when it was inserted."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(table).values(dict(values)).on_conflict_do_nothing()
-    return connection.execute(statement).rowcount == 1
+    return connection.execute(statement.returning(sa.literal(1))).first() is not None
 
 
 def _sqlite(url: URL) -> Engine:

@@ -62,9 +62,9 @@ def test_events_leave_in_order_with_the_ids_they_were_given(engine: Engine) -> N
 
 def test_an_event_of_a_transaction_that_failed_is_never_sent(engine: Engine) -> None:
     broker = MemoryBroker()
-    with pytest.raises(ZeroDivisionError), engine.begin() as connection:
+    with engine.begin() as connection:
         OutboxSink(connection, OUTBOX).send(EVALUATION_FAILED, failed("a"))
-        raise ZeroDivisionError
+        connection.rollback()
 
     assert OutboxRelay(engine, OUTBOX, broker.sink()).step() == 0
 

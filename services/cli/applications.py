@@ -1,0 +1,113 @@
+"""Declaring an application, feeding it, and seeing what it serves."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from google.protobuf import json_format
+
+from libs.faults import Poison
+from protos.ingest.v1.ingest_events_pb2 import Record
+from protos.registry.v1 import registry_service_pb2 as messages
+from protos.registry.v1.application_pb2 import Application
+from protos.registry.v1.registry_events_pb2 import Role
+from protos.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+from services.cli import show, upload
+from services.cli.session import TIMEOUT_S, Session
+
+Name = Annotated[str, typer.Option("--application", "-a", help="The application's name.")]
+
+
+def read_application(path: Path) -> Application:
+    """An application from its YAML file; field names as in protos/registry/v1/application.proto.
+
+    Raises:
+        Poison: ``bad_application`` naming the field that is wrong.
+    """
+    try:
+        content = yaml.safe_load(path.read_text())
+        return json_format.ParseDict(content, Application())
+    except (OSError, yaml.YAMLError, json_format.ParseError, AttributeError) as error:
+        raise Poison(f"{path}: {error}", code="bad_application") from error
+
+
+def apply(path: Path, as_json: show.AsJson = False) -> None:
+    """Declare an application from a YAML file; repeat it to change its policies."""
+    session = Session.here()
+    application = read_application(path)
+    registry = RegistryServiceStub(session.operator("registry.rpc"))
+    applied = registry.ApplyApplication(
+        messages.ApplyApplicationRequest(application=application), timeout=TIMEOUT_S
+    )
+    if application.name not in session.keys():
+        _make_key(session, registry, application.name)
+    row = {
+        "application": application.name,
+        "revision": applied.revision,
+        "changed": applied.changed,
+        "api_key": f"kept in {session.home / 'keys.json'}",
+    }
+    show.rows("application", [row], as_json)
+
+
+def key(application: str, as_json: show.AsJson = False) -> None:
+    """Make a new API key of an application and keep it in keys.json."""
+    session = Session.here()
+    registry = RegistryServiceStub(session.operator("registry.rpc"))
+    made = _make_key(session, registry, application)
+    show.rows("key", [{"application": application, "api_key": made}], as_json)
+
+
+def _make_key(session: Session, registry: RegistryServiceStub, application: str) -> str:
+    made = registry.CreateApiKey(
+        messages.CreateApiKeyRequest(application=application), timeout=TIMEOUT_S
+    )
+    session.keep_key(application, made.api_key)
+    return str(made.api_key)
+
+
+def ingest(
+    files: list[Path],
+    application: Name,
+    kind: Annotated[str, typer.Option(help="example, document, preference, evaluation_case")] = "",
+    collection: Annotated[str, typer.Option(help="Where the rows belong; '' is the default.")] = "",
+    as_json: show.AsJson = False,
+) -> None:
+    """Upload files: JSONL with one record a line, or text and Markdown as documents."""
+    session = Session.here()
+    given = Record(collection=collection)
+    if kind:
+        given.kind = upload.kind_of(kind)
+    found: list[dict[str, Any]] = []
+    for path in files:
+        answer = upload.upload(session, application, upload.records_of(path, given))
+        found.append({"file": str(path), "accepted": answer.accepted, "rejected": answer.rejected})
+        for rejection in answer.rejections[:20]:
+            show.console.print(f"{path}:{rejection.line}: {rejection.code}: {rejection.reason}")
+    show.rows("uploads", found, as_json)
+    if any(row["rejected"] for row in found):
+        raise typer.Exit(1)
+
+
+def releases(application: Name, as_json: show.AsJson = False) -> None:
+    """List an application's releases, newest first, with the share each one serves."""
+    registry = RegistryServiceStub(Session.here().operator("registry.rpc"))
+    request = messages.ListReleasesRequest(application=application, page_size=100)
+    found = registry.ListReleases(request, timeout=TIMEOUT_S).releases
+    if as_json:
+        return show.print_json([show.as_dict(entry) for entry in found])
+    rows = [
+        (
+            entry.release.digest[:16],
+            Role.Name(entry.role).removeprefix("ROLE_").lower() if entry.role else "-",
+            f"{entry.share:.0%}",
+            entry.release.engine.runtime,
+            entry.release.engine.precision,
+            entry.dataset_digest[:12],
+            entry.campaign_id[:18],
+        )
+        for entry in found
+    ]
+    columns = ("release", "role", "share", "runtime", "precision", "dataset", "campaign")
+    return show.table(f"releases of {application}", columns, rows)

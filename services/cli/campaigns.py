@@ -1,0 +1,127 @@
+"""`perennial campaign`: start one, follow it, decide in it, recompute it."""
+
+from typing import Annotated
+
+import typer
+
+from protos.registry.v1 import registry_service_pb2 as messages
+from protos.registry.v1.registry_events_pb2 import OperatorAction
+from protos.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+from services.cli import show
+from services.cli.applications import Name
+from services.cli.session import TIMEOUT_S, Session
+
+app = typer.Typer(help="Campaigns: runs of the loop.", no_args_is_help=True)
+Operator = Annotated[str, typer.Option("--by", help="Who decides.", envvar="USER")]
+Reason = Annotated[str, typer.Option(help="Why; kept with the decision.")]
+REPLAY_TIMEOUT_S = 300.0
+
+
+def registry() -> RegistryServiceStub:
+    return RegistryServiceStub(Session.here().operator("registry.rpc"))
+
+
+@app.command()
+def start(
+    application: Name,
+    collection: Annotated[str, typer.Option(help="Training rows of this collection.")] = "",
+    reason: Reason = "",
+    override: Annotated[str, typer.Option(help="Why a failed evaluation is passed over.")] = "",
+    operator: Operator = "operator",
+    as_json: show.AsJson = False,
+) -> None:
+    """Train a candidate on what is there now and put it through the loop."""
+    request = messages.StartCampaignRequest(
+        application=application,
+        collection=collection,
+        operator=operator,
+        reason=reason,
+        override_reason=override,
+    )
+    started = registry().StartCampaign(request, timeout=TIMEOUT_S)
+    show.rows("campaign", [{"campaign_id": started.campaign_id}], as_json)
+
+
+@app.command("list")
+def list_(application: Name, as_json: show.AsJson = False) -> None:
+    """List campaigns, newest first."""
+    request = messages.ListCampaignsRequest(application=application, page_size=100)
+    found = registry().ListCampaigns(request, timeout=TIMEOUT_S).campaigns
+    if as_json:
+        return show.print_json([show.as_dict(campaign) for campaign in found])
+    rows = [(c.campaign_id, c.kind, c.state, f"{c.share:.0%}", c.outcome_reason) for c in found]
+    return show.table("campaigns", ("campaign", "kind", "state", "share", "reason"), rows)
+
+
+@app.command("show")
+def show_(campaign_id: str, as_json: show.AsJson = False) -> None:
+    """Show one campaign: each transition with its cause and evidence."""
+    campaign = registry().GetCampaign(
+        messages.GetCampaignRequest(campaign_id=campaign_id), timeout=TIMEOUT_S
+    )
+    if as_json:
+        return show.print_json(show.as_dict(campaign))
+    rows = [
+        (
+            t.at.ToDatetime().strftime("%H:%M:%S"),
+            t.to_state,
+            f"{t.share:.0%}",
+            f"{t.cause_topic}\n{t.cause_event_id}",
+            t.reason,
+            "\n".join(f"{e.name} {e.value:.4g} [{e.lower:.4g}, {e.upper:.4g}]" for e in t.evidence),
+        )
+        for t in campaign.transitions
+    ]
+    columns = ("at", "state", "share", "cause", "reason", "evidence")
+    return show.table(f"campaign {campaign_id}: {campaign.state}", columns, rows)
+
+
+@app.command()
+def replay(campaign_id: str, as_json: show.AsJson = False) -> None:
+    """Recompute a campaign from the topics; exit 1 when it does not agree."""
+    answer = registry().ReplayCampaign(
+        messages.ReplayCampaignRequest(campaign_id=campaign_id), timeout=REPLAY_TIMEOUT_S
+    )
+    if as_json:
+        show.print_json(show.as_dict(answer))
+    else:
+        verdict = "[green]agrees[/]" if answer.agrees else "[red]does NOT agree[/]"
+        show.console.print(f"{verdict} ({answer.events_read} events read)")
+        show.console.print(f"recorded {answer.recorded_sha256}\nreplayed {answer.replayed_sha256}")
+        for difference in answer.differences:
+            show.console.print(f"  {difference}")
+    if not answer.agrees:
+        raise typer.Exit(1)
+
+
+def _act(action: "OperatorAction.ValueType", campaign_id: str, operator: str, reason: str) -> None:
+    request = messages.ActOnCampaignRequest(
+        campaign_id=campaign_id, action=action, operator=operator, reason=reason
+    )
+    registry().ActOnCampaign(request, timeout=TIMEOUT_S)
+    verb = OperatorAction.Name(action).removeprefix("OPERATOR_ACTION_").lower()
+    show.console.print(f"{verb}: asked; see `perennial campaign show {campaign_id}`")
+
+
+@app.command()
+def approve(campaign_id: str, reason: Reason = "", operator: Operator = "operator") -> None:
+    """Let a campaign that waits for review go on."""
+    _act(OperatorAction.OPERATOR_ACTION_APPROVE, campaign_id, operator, reason)
+
+
+@app.command()
+def abort(campaign_id: str, reason: Reason = "", operator: Operator = "operator") -> None:
+    """End a campaign; its candidate leaves the traffic."""
+    _act(OperatorAction.OPERATOR_ACTION_ABORT, campaign_id, operator, reason)
+
+
+@app.command()
+def pause(campaign_id: str, reason: Reason = "", operator: Operator = "operator") -> None:
+    """Stop a campaign where it is; the shares stay."""
+    _act(OperatorAction.OPERATOR_ACTION_PAUSE, campaign_id, operator, reason)
+
+
+@app.command()
+def resume(campaign_id: str, reason: Reason = "", operator: Operator = "operator") -> None:
+    """Let a paused campaign go on."""
+    _act(OperatorAction.OPERATOR_ACTION_RESUME, campaign_id, operator, reason)

@@ -1,0 +1,32 @@
+"""The commands, put together."""
+
+import runpy
+from typing import Annotated
+
+import typer
+
+from services.cli import answers, applications, campaigns, letters, lineage, reconcile, status
+
+app = typer.Typer(
+    name="perennial",
+    help="Keeps a language model in production good.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command("status")(status.status)
+app.command("apply")(applications.apply)
+app.command("key")(applications.key)
+app.command("ingest")(applications.ingest)
+app.command("generate")(answers.generate)
+app.command("feedback")(answers.feedback)
+app.command("releases")(applications.releases)
+app.add_typer(campaigns.app, name="campaign")
+app.command("trace")(lineage.trace)
+app.add_typer(letters.app, name="dlq")
+app.command("reconcile")(reconcile.reconcile)
+
+
+@app.command()
+def run(service: Annotated[str, typer.Argument(help="registry, ingest, ...")]) -> None:
+    """Run one service in the foreground, as `python -m services.NAME` does."""
+    runpy.run_module(f"services.{service}", run_name="__main__", alter_sys=True)

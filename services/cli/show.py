@@ -1,0 +1,43 @@
+"""How results are shown: a table for people, JSON for programs."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from rich.console import Console
+from rich.table import Table
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+console = Console()
+
+
+def as_dict(message: Message) -> dict[str, Any]:
+    """A message with its proto field names; unset fields are shown with their defaults."""
+    shown: dict[str, Any] = MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    return shown
+
+
+def print_json(value: object) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    drawn = Table(*columns, title=title, title_justify="left", header_style="bold")
+    for row in rows:
+        drawn.add_row(*(str(cell) for cell in row))
+    console.print(drawn)
+
+
+def rows(title: str, found: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    """A list of like things: all as JSON, or their fields as columns."""
+    if as_json:
+        print_json(list(found))
+    elif not found:
+        console.print(f"no {title}")
+    else:
+        table(title, list(found[0]), [list(row.values()) for row in found])

@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from libs.faults import Fatal, Retryable
+from libs.sql import engine as subject
+from libs.sql.engine import connect, insert_once, reader
+
+METADATA = sa.MetaData()
+THINGS = sa.Table("things", METADATA, sa.Column("name", sa.String, primary_key=True))
+
+
+def fresh(path: Path) -> sa.Engine:
+    engine = connect(f"sqlite:///{path}/deeper/store.db")
+    METADATA.create_all(engine)
+    return engine
+
+
+def test_sqlite_is_durable_and_keeps_references(tmp_path: Path) -> None:
+    with fresh(tmp_path).connect() as connection:
+        told = [
+            connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        ]
+
+    assert told == ["wal", 2, 1]  # 2 = FULL
+
+
+def test_a_store_locked_by_another_writer_is_retryable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subject, "_PRAGMAS", ("busy_timeout=10", "journal_mode=WAL"))
+    first, second = fresh(tmp_path), fresh(tmp_path)
+
+    with first.begin(), pytest.raises(Retryable, match="locked"), second.begin():
+        pass
+
+
+def test_a_reader_never_waits_for_a_writer(tmp_path: Path) -> None:
+    engine = fresh(tmp_path)
+    with engine.begin() as connection:
+        connection.execute(THINGS.insert(), {"name": "unseen"})
+
+        with reader(engine).connect() as reading:
+            seen = reading.execute(sa.select(THINGS)).all()
+
+    assert seen == []
+
+
+def test_a_wrong_statement_is_a_bug_and_not_retryable(tmp_path: Path) -> None:
+    with fresh(tmp_path).connect() as connection, pytest.raises(sa.exc.OperationalError):
+        connection.exec_driver_sql("SELECT * FROM nothing")
+
+
+def test_an_unreachable_postgresql_is_retryable() -> None:
+    with pytest.raises(Retryable, match="PostgreSQL"):
+        connect("postgresql://nobody@127.0.0.1:1/none").connect()
+
+
+def test_another_database_is_refused() -> None:
+    with pytest.raises(Fatal, match="mysql"):
+        connect("mysql://localhost/x")
+
+
+def test_a_row_is_inserted_once(tmp_path: Path) -> None:
+    with fresh(tmp_path).begin() as connection:
+        told = [insert_once(connection, THINGS, {"name": "a"}) for _ in range(2)]
+
+    assert told == [True, False]

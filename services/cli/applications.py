@@ -40,7 +40,7 @@ def apply(path: Path, as_json: show.AsJson = False) -> None:
     applied = registry.ApplyApplication(
         messages.ApplyApplicationRequest(application=application), timeout=TIMEOUT_S
     )
-    if application.name not in session.keys():
+    if application.name not in session.api_keys():
         _make_key(session, registry, application.name)
     row = {
         "application": application.name,

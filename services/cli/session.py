@@ -58,7 +58,7 @@ class Session:
         Raises:
             Poison: ``unauthenticated`` when there is none.
         """
-        key = os.environ.get("PERENNIAL_API_KEY") or self.keys().get(application)
+        key = os.environ.get("PERENNIAL_API_KEY") or self.api_keys().get(application)
         if key is None:
             raise Poison(
                 f"no API key of {application!r}: `perennial apply` makes one, or set "
@@ -67,7 +67,7 @@ class Session:
             )
         return key
 
-    def keys(self) -> dict[str, str]:
+    def api_keys(self) -> dict[str, str]:
         path = self.home / "keys.json"
         return self._read("keys.json", "") if path.exists() else {}
 
@@ -76,7 +76,7 @@ class Session:
         path = self.home / "keys.json"
         part = path.with_suffix(".part")
         part.touch(mode=0o600)
-        part.write_text(json.dumps({**self.keys(), application: key}, indent=2))
+        part.write_text(json.dumps({**self.api_keys(), application: key}, indent=2))
         part.replace(path)
 
     def kafka(self) -> KafkaSettings:

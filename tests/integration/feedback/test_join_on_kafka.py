@@ -1,0 +1,216 @@
+"""The join on a real broker: both orders, dead letters, a killed process, and its pace."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from libs.events import codec, headers, topics
+from libs.events.topics import FEEDBACK_GIVEN, FEEDBACK_JOINED, GENERATION_SERVED, Topic
+from libs.kafka.confluent import KafkaSink
+from libs.kafka.record import Record
+from libs.kafka.replay import read_all
+from libs.runtime.clock import SystemClock
+from libs.runtime.config import KafkaSettings
+from libs.streams.app import Streams
+from protos.feedback.v1.feedback_events_pb2 import FeedbackGiven, FeedbackJoined
+from protos.inference.v1.inference_events_pb2 import GenerationServed
+from services.feedback.domain import Limits
+from services.feedback.streams import JoinStream
+
+LIMITS = Limits(timedelta(days=7), timedelta(hours=1), 20_000, 10**8)
+WITHIN_S = 60.0
+
+
+@pytest.fixture
+def kafka(brokers: str) -> KafkaSettings:
+    return KafkaSettings(brokers=brokers)
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Answers and feedback of one application that no other test uses."""
+
+    kafka: KafkaSettings
+    application: str
+
+    def served(self, number: int) -> GenerationServed:
+        event = GenerationServed(
+            generation_id=self.generation(number),
+            application=self.application,
+            prompt=f"question {number} " + "x" * 400,
+            answer=f"answer {number} " + "y" * 400,
+            embedding=b"\0" * 768,
+        )
+        event.served_at.GetCurrentTime()
+        return event
+
+    def given(self, number: int, version: int = 1) -> FeedbackGiven:
+        event = FeedbackGiven(
+            feedback_id=f"{self.application}-{number}",
+            version=version,
+            generation_id=self.generation(number),
+            application=self.application,
+            rating=version / 10,
+        )
+        event.given_at.GetCurrentTime()
+        return event
+
+    def generation(self, number: int) -> str:
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.application}/{number}"))
+
+    def send(self, *events: FeedbackGiven | GenerationServed) -> None:
+        sink = KafkaSink(self.kafka)
+        for event in events:
+            if isinstance(event, FeedbackGiven):
+                sink.send(FEEDBACK_GIVEN, event)
+            else:
+                sink.send(GENERATION_SERVED, event)
+        sink.flush()
+
+    def records(self, topic: str) -> list[Record]:
+        key = self.application.encode()
+        return [record for record in read_all(self.kafka, topic) if record.key == key]
+
+    def joined(self) -> list[FeedbackJoined]:
+        records = self.records(FEEDBACK_JOINED.name)
+        return [codec.decode(FEEDBACK_JOINED, record.value or b"") for record in records]
+
+    def dead_letter_codes(self) -> list[str | None]:
+        letters = self.records(FEEDBACK_GIVEN.dead_letters)
+        return [headers.get(letter.headers, headers.DLQ_CODE) for letter in letters]
+
+
+@pytest.fixture
+def traffic(kafka: KafkaSettings) -> Traffic:
+    return Traffic(kafka, f"app-{uuid.uuid4().hex[:12]}")
+
+
+@asynccontextmanager
+async def running(kafka: KafkaSettings, state: Path, limits: Limits) -> AsyncIterator[Streams]:
+    sink = KafkaSink(kafka)
+    join = JoinStream(sink, limits, SystemClock(), sweep_s=0.5)
+    group = f"feedback-{state.name}"
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(sink)
+        streams = Streams(kafka, group=group, state_dir=state, declare=join)
+        yield await stack.enter_async_context(streams)
+
+
+async def eventually(happened: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + WITHIN_S
+    while not await asyncio.to_thread(happened):
+        assert time.monotonic() < deadline, f"waited {WITHIN_S} s for {what}"
+        await asyncio.sleep(0.2)
+
+
+async def test_either_order_is_joined_and_a_new_version_again(
+    kafka: KafkaSettings, traffic: Traffic, tmp_path: Path
+) -> None:
+    async with running(kafka, tmp_path, LIMITS) as streams:
+        await eventually(lambda: streams.unready() is None, "the join to be ready")
+        traffic.send(traffic.given(1), traffic.served(1))
+        traffic.send(traffic.served(2), traffic.given(2), traffic.given(2), traffic.given(2, 2))
+        await eventually(lambda: len(traffic.joined()) >= 3, "three joined events")
+
+    joined = sorted((one.feedback_id, one.version) for one in traffic.joined())
+    name = traffic.application
+    assert joined == [(f"{name}-1", 1), (f"{name}-2", 1), (f"{name}-2", 2)]
+    assert all(one.prompt.startswith("question") for one in traffic.joined())
+
+
+async def test_bad_bytes_and_lonely_feedback_land_in_the_dead_letters(
+    kafka: KafkaSettings, traffic: Traffic, tmp_path: Path
+) -> None:
+    limits = Limits(timedelta(days=7), timedelta(seconds=1), 20_000, 10**8)
+    sink = KafkaSink(kafka)
+    async with running(kafka, tmp_path, limits) as streams:
+        await eventually(lambda: streams.unready() is None, "the join to be ready")
+        sink.send_raw(FEEDBACK_GIVEN.name, traffic.application.encode(), b"\xff\xff", ())
+        sink.flush()
+        traffic.send(traffic.given(1))
+        await eventually(lambda: len(traffic.dead_letter_codes()) >= 2, "two dead letters")
+
+    assert sorted(traffic.dead_letter_codes()) == ["no_generation", "undecodable"]
+
+
+async def test_state_is_read_back_by_the_next_process(
+    kafka: KafkaSettings, traffic: Traffic, tmp_path: Path
+) -> None:
+    async with running(kafka, tmp_path, LIMITS) as streams:
+        await eventually(lambda: streams.unready() is None, "the join to be ready")
+        traffic.send(traffic.served(1), traffic.served(2), traffic.given(2))
+        await eventually(lambda: len(traffic.joined()) == 1, "the first joined event")
+
+    async with running(kafka, tmp_path, LIMITS):
+        traffic.send(traffic.given(1))
+        await eventually(lambda: len(traffic.joined()) == 2, "the join with the recovered answer")
+
+    assert sorted(one.answer[:8] for one in traffic.joined()) == ["answer 1", "answer 2"]
+
+
+def events_of(traffic: Traffic, count: int) -> Sequence[FeedbackGiven | GenerationServed]:
+    return [event for n in range(count) for event in (traffic.given(n), traffic.served(n))]
+
+
+async def test_a_process_killed_in_the_middle_loses_no_feedback(
+    brokers: str, traffic: Traffic, tmp_path: Path
+) -> None:
+    count = 1500
+    traffic.send(*events_of(traffic, count))
+    command = [sys.executable, "-m", "tests.integration.feedback.joiner", brokers, str(tmp_path)]
+
+    first = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": "."})
+    try:
+        await eventually(lambda: len(traffic.joined()) >= 100, "the first joined events")
+        at_kill = len(traffic.joined())
+    finally:
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+    second = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": "."})
+    try:
+        done = lambda: len({one.feedback_id for one in traffic.joined()}) == count  # noqa: E731
+        await eventually(done, "all feedback to be joined")
+    finally:
+        second.terminate()
+        second.wait(timeout=30)
+
+    ids = {
+        headers.get(record.headers, headers.EVENT_ID)
+        for record in traffic.records(FEEDBACK_JOINED.name)
+    }
+    print(f"joined at the kill: {at_kill}; sent in all: {len(traffic.joined())} of {count}")
+    assert len(ids) == count
+
+
+async def test_the_join_keeps_up_with_five_hundred_events_a_second(
+    kafka: KafkaSettings, traffic: Traffic, tmp_path: Path
+) -> None:
+    count = 3000
+    async with running(kafka, tmp_path, LIMITS) as streams:
+        await eventually(lambda: streams.unready() is None, "the join to be ready")
+        started = time.monotonic()
+        await asyncio.to_thread(traffic.send, *events_of(traffic, count))
+        await eventually(lambda: len(traffic.joined()) >= count, "all feedback to be joined")
+        seconds = time.monotonic() - started
+
+    pace = 2 * count / seconds
+    print(f"{pace:.0f} events/s through the join")
+    assert pace >= 500
+
+
+def test_the_topics_of_the_join_are_partitioned_alike() -> None:
+    pair: tuple[Topic[FeedbackGiven], Topic[GenerationServed]] = (FEEDBACK_GIVEN, GENERATION_SERVED)
+
+    assert len({topic.partitions for topic in pair}) == 1
+    assert topics.FEEDBACK_GIVEN.key(FeedbackGiven(application="a")) == "a"

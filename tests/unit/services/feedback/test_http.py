@@ -1,0 +1,69 @@
+"""POST /v1/feedback."""
+
+import pytest
+from fastapi.testclient import TestClient
+
+from libs.events.topics import FEEDBACK_GIVEN
+from libs.kafka.memory import MemoryBroker
+from libs.rpc import auth
+from libs.runtime.clock import ManualClock
+from services.feedback.adapters import GiveOnKafka
+from services.feedback.handlers import GiveFeedback
+from services.feedback.http import make_door
+from tests.unit.services.feedback.fakes import ID
+
+KEY = {"authorization": "Bearer secret-key"}
+
+
+def client(broker: MemoryBroker) -> TestClient:
+    keys = {auth.digest("secret-key"): "bank"}
+    give = GiveFeedback(keys.get, GiveOnKafka(broker.sink()), ManualClock())
+    return TestClient(make_door(give), raise_server_exceptions=False)
+
+
+def test_feedback_is_accepted_with_its_id() -> None:
+    broker = MemoryBroker()
+    body = {"feedback_id": "f", "version": 2, "generation_id": ID, "rating": 0.25}
+
+    answer = client(broker).post("/v1/feedback", json=body, headers=KEY)
+
+    assert (answer.status_code, answer.json()) == (202, {"feedback_id": "f"})
+    assert [one.version for one in broker.events(FEEDBACK_GIVEN)] == [2]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'"text"',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"generation_id": 7}',
+        b'{"rating": "high"}',
+        b'{"unknown": 1}',
+        b'{"version": -1}',
+        b'{"generation_id": "nope", "rating": 0.5}',
+    ],
+)
+def test_a_bad_body_is_a_problem_with_its_reason(body: bytes) -> None:
+    answer = client(MemoryBroker()).post("/v1/feedback", content=body, headers=KEY)
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_feedback")
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_body_above_the_bound_is_refused() -> None:
+    answer = client(MemoryBroker()).post("/v1/feedback", content=b" " * 600_000, headers=KEY)
+
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer wrong"}])
+def test_a_caller_without_a_key_is_unauthenticated(headers: dict[str, str]) -> None:
+    body = {"generation_id": ID, "rating": 0.5}
+
+    answer = client(MemoryBroker()).post("/v1/feedback", json=body, headers=headers)
+
+    assert answer.status_code == 401

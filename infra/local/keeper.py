@@ -50,9 +50,9 @@ class Keeper:
         name = self.process.name
         if generation is None:
             self.board.post(name, state="stopped", generation=0, pid=None, why="")
-        changed = False
-        while not (changed or self.board.closing):
-            changed = self.board.wait(lambda: self.board.wanted(name) != generation, 60.0)
+        board = self.board
+        while not board.wait(lambda: board.closing or board.wanted(name) != generation, 60.0):
+            continue
 
     def _live(self, generation: int) -> None:
         """One start, to its end: an exit, a failure to get ready, or another wish."""

@@ -50,7 +50,7 @@ def main(directory: Path) -> None:
     (partial / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n")
     shutil.rmtree(directory, ignore_errors=True)
     partial.rename(directory)
-    print(f"base model: {directory}, weights sha256 {description["sha256"]}")
+    print(f"base model: {directory}, weights sha256 {description['sha256']}")
 
 
 def described_source(directory: Path) -> str | None:

@@ -1,0 +1,1 @@
+"""The ports made of real things: Triton, the artifact store, files, Kafka."""

@@ -1,0 +1,108 @@
+"""Engines in the Triton beside this process: files, model directory, load and unload."""
+
+import asyncio
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from typing import Any, Final
+
+import grpc
+import structlog
+from tritonclient.grpc import service_pb2 as kserve
+from tritonclient.grpc import service_pb2_grpc
+
+from libs.artifacts.store import ArtifactStore, sha256_of_file
+from libs.faults import Poison, Retryable
+from services.inference.domain.release import Engine, File, model_name
+from services.inference.wire.events import artifact
+
+log = structlog.get_logger()
+
+REPOSITORY_HEADER: Final = "triton-grpc-protocol-perennial-repository"
+"""Triton runs with --grpc-restricted-protocol=model-repository:perennial-repository=TOKEN."""
+AWAY: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
+
+
+@dataclass(frozen=True, slots=True)
+class TritonHost:
+    """``templates`` holds config.pbtxt and 1/model.py; ``cache`` the engines' files."""
+
+    channel: grpc.aio.Channel
+    token: str
+    store: ArtifactStore
+    templates: Path
+    model_repository: Path
+    cache: Path
+    cache_size_gb: float
+    timeout_s: float
+    keep_engines: int = 4
+
+    async def load(self, engine: Engine) -> None:
+        try:
+            await asyncio.to_thread(self._place, engine)
+        except OSError as error:
+            raise Retryable(f"{engine.model_name}: {error}") from error
+        stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self.channel)
+        request = kserve.RepositoryModelLoadRequest(model_name=engine.model_name)
+        await self._control(stub.RepositoryModelLoad, request)
+        log.info("engine.placed", model=engine.model_name)
+
+    async def unload(self, digest: str) -> None:
+        stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self.channel)
+        request = kserve.RepositoryModelUnloadRequest(model_name=model_name(digest))
+        await self._control(stub.RepositoryModelUnload, request)
+        await asyncio.to_thread(self._clear, digest)
+
+    async def _control(self, call: Any, request: Any) -> None:
+        try:
+            await call(request, timeout=self.timeout_s, metadata=((REPOSITORY_HEADER, self.token),))
+        except grpc.aio.AioRpcError as error:
+            details = (error.details() or "")[:500]
+            if error.code() in AWAY and "restricted" not in details:
+                raise Retryable(f"triton: {details}") from error
+            raise Poison(f"triton: {details}", code="engine_refused") from error
+
+    def _place(self, engine: Engine) -> None:
+        """Fetch the files and write the model directory, each whole or not at all."""
+        home = self.cache / engine.digest[:16]
+        home.mkdir(parents=True, exist_ok=True)
+        self._fetch(engine.weights, home / "model.gguf")
+        self._fetch(engine.tokenizer, home / "tokenizer.json")
+        os.utime(home)
+        self._write_model(engine, home)
+        self._prune(spare=home)
+
+    def _fetch(self, file: File, path: Path) -> None:
+        if path.exists() and sha256_of_file(path) == file.sha256:
+            return
+        self.store.get_file(artifact(file), path)
+
+    def _write_model(self, engine: Engine, home: Path) -> None:
+        target = self.model_repository / engine.model_name
+        partial = self.model_repository / f".{engine.model_name}.part"
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(self.templates, partial, ignore=shutil.ignore_patterns("__pycache__"))
+        config = partial / "config.pbtxt"
+        values = {
+            "name": engine.model_name,
+            "gguf": str((home / "model.gguf").resolve()),
+            "tokenizer": str((home / "tokenizer.json").resolve()),
+            "cache_size_gb": str(self.cache_size_gb),
+        }
+        config.write_text(Template(config.read_text()).safe_substitute(values))
+        if target.exists():
+            shutil.rmtree(target)
+        partial.rename(target)
+
+    def _clear(self, digest: str) -> None:
+        shutil.rmtree(self.model_repository / model_name(digest), ignore_errors=True)
+
+    def _prune(self, spare: Path) -> None:
+        """Drop the oldest files of engines that no model directory uses."""
+        used = {path.name.removeprefix("llm-") for path in self.model_repository.glob("llm-*")}
+        idle = [p for p in self.cache.iterdir() if p != spare and p.name not in used]
+        idle.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in idle[self.keep_engines :]:
+            shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,127 @@
+"""Composition root: the only module that names concrete classes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+
+import grpc
+
+from libs.artifacts.minio import MinioStore
+from libs.events.topics import ROUTING
+from libs.http.server import HttpServer
+from libs.kafka.confluent import KafkaSink
+from libs.kafka.table import CompactedTable
+from libs.rpc.server import RpcServer
+from libs.runtime.clock import SystemClock
+from libs.runtime.service import Service
+from services.inference.adapters import triton
+from services.inference.adapters.engine_host import TritonHost
+from services.inference.adapters.journal import SpoolJournal
+from services.inference.adapters.routing import CachedRouting
+from services.inference.adapters.spool import Spool
+from services.inference.config import Settings
+from services.inference.domain.admission import Admission
+from services.inference.domain.loaded import LoadedEngines
+from services.inference.handlers.answer import Answer, Runner
+from services.inference.handlers.deliver import Deliver
+from services.inference.handlers.follow import FollowRouting, Pace
+from services.inference.handlers.mirror import Mirror
+from services.inference.http import OpenAiHttp
+from services.inference.rpc import SERVICE, InferenceRpc
+
+LAST_DELIVERY_S: Final = 5.0
+
+
+def _ready() -> str | None:
+    return None
+
+
+async def _leave() -> None:
+    pass
+
+
+@dataclass(slots=True)
+class Task:
+    """A handler that runs by itself, as a Part. ``leave`` runs after the doors have closed."""
+
+    name: str
+    work: Callable[[asyncio.Event], Awaitable[None]]
+    why_not_ready: Callable[[], str | None] = _ready
+    leave: Callable[[], Awaitable[None]] = _leave
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.leave()
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        await self.work(stop)
+
+    def unready(self) -> str | None:
+        return self.why_not_ready()
+
+
+def build() -> Service:
+    settings = Settings()  # type: ignore[call-arg]  # from the environment
+    clock, loaded = SystemClock(), LoadedEngines()
+    channel = triton.connect(settings.triton.address)
+    generator = triton.TritonGenerator(channel)
+    embedder = triton.TritonEmbedder(
+        channel, settings.triton.embedding_model, settings.triton.embed_s
+    )
+    sink = KafkaSink(settings.kafka)
+    spool = Spool(settings.state_dir / "spool", settings.spool_max_bytes)
+    deliver = Deliver(spool, sink, embedder, clock)
+    journal = SpoolJournal(spool, deliver.wake)
+    topic = CompactedTable(settings.kafka, ROUTING)
+    routing = CachedRouting(topic, lambda: topic.unready() is None, settings.state_dir / "routing")
+    follow = FollowRouting(
+        routing=routing,
+        host=_host(settings, channel),
+        generator=generator,
+        loaded=loaded,
+        journal=journal,
+        replica=settings.replica,
+        clock=clock,
+        pace=Pace(probe_every_s=settings.probe_every_s, grace_s=settings.unload_grace_s),
+    )
+    runner = Runner(generator, loaded, journal, clock, follow.suspect)
+    mirror = Mirror(runner, settings.max_mirrors, settings.generate_s)
+    answer = Answer(runner, Admission(settings.max_requests), mirror, settings.generate_s)
+    return Service(
+        "inference",
+        settings,
+        [
+            sink,
+            Task("delivery", deliver.serve, leave=lambda: deliver.finish(LAST_DELIVERY_S)),
+            # Not ready while Kafka is away would take a replica that answers out of service:
+            # readiness is the cached tables' as well, so the topic's own is not asked.
+            Task(topic.name, topic.serve, leave=lambda: topic.__aexit__(None, None, None)),
+            Task("routing", routing.serve, routing.unready),
+            Task("mirror", mirror.serve),
+            Task("engines", follow.serve, follow.unready),
+            RpcServer(settings.rpc, InferenceRpc(routing, answer).register, [SERVICE]),
+            HttpServer(settings.http, OpenAiHttp(routing, answer).app()),
+        ],
+    )
+
+
+def _host(settings: Settings, channel: grpc.aio.Channel) -> TritonHost:
+    return TritonHost(
+        channel=channel,
+        token=settings.triton.repository_token.get_secret_value(),
+        store=MinioStore(settings.s3),
+        templates=settings.triton.templates,
+        model_repository=settings.triton.model_repository,
+        cache=settings.state_dir / "engines",
+        cache_size_gb=settings.triton.cache_size_gb,
+        timeout_s=settings.triton.load_s,
+    )

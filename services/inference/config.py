@@ -1,0 +1,54 @@
+"""Inference's own settings."""
+
+import socket
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from libs.runtime.config import DoorSettings, KafkaSettings, S3Settings, Section, StatefulSettings
+
+
+class TritonSettings(Section):
+    address: str = "127.0.0.1:8001"
+    """host:port of the gRPC door of the Triton beside this process."""
+    repository_token: SecretStr
+    """Guards Triton's model control; Triton is started with the same."""
+    model_repository: Path
+    """Triton's, where this process writes ``llm-*`` directories."""
+    templates: Path = Path("infra/triton/llm")
+    """config.pbtxt and 1/model.py of an engine."""
+    cache_size_gb: float = Field(default=0.3, gt=0)
+    """Key-value cache of each engine, GB: the bound on its concurrent tokens."""
+    embedding_model: str = "embedding"
+    embed_s: float = Field(default=5.0, gt=0)
+    load_s: float = Field(default=300.0, gt=0)
+    """A load takes seconds on a free machine, and a minute on a busy one."""
+
+    @model_validator(mode="after")
+    def _strong(self) -> Self:
+        if len(self.repository_token.get_secret_value()) < 16:
+            raise ValueError("repository_token is shorter than 16 characters")
+        return self
+
+
+class Settings(StatefulSettings):
+    kafka: KafkaSettings
+    s3: S3Settings
+    rpc: DoorSettings
+    http: DoorSettings
+    triton: TritonSettings
+    replica: str = Field(default_factory=socket.gethostname, min_length=1)
+    """Name of this process in its reports."""
+    generate_s: float = Field(default=120.0, gt=0)
+    """Longest answer, seconds."""
+    max_requests: int = Field(default=56, ge=1)
+    """Requests under way at once; an engine takes 64, and mirrors and probes need a place."""
+    max_mirrors: int = Field(default=32, ge=1)
+    """Sampled answers that wait to be mirrored."""
+    spool_max_bytes: int = Field(default=256 * 1024 * 1024, ge=1024 * 1024)
+    """Events kept on disk while Kafka is away; above it they are counted lost."""
+    probe_every_s: float = Field(default=15.0, gt=0)
+    """Between two looks at an idle engine."""
+    unload_grace_s: float = Field(default=60.0, ge=0)
+    """For requests under way on an engine that is no longer routed."""

@@ -1,0 +1,41 @@
+"""Which engines answer here, and how busy each is."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class LoadedEngines:
+    """State of the engines by digest. Used from one event loop."""
+
+    _ready: set[str] = field(default_factory=set)
+    _busy: Counter[str] = field(default_factory=Counter)
+    _answered: Counter[str] = field(default_factory=Counter)
+
+    def ready(self, digest: str) -> bool:
+        return digest in self._ready
+
+    def mark(self, digest: str, *, ready: bool) -> None:
+        (self._ready.add if ready else self._ready.discard)(digest)
+
+    def busy(self, digest: str) -> int:
+        """Requests that it is answering now."""
+        return self._busy[digest]
+
+    def answered(self, digest: str) -> int:
+        """Answers it has ended well, ever: a sign of life that costs nothing."""
+        return self._answered[digest]
+
+    def count(self, digest: str) -> None:
+        self._answered[digest] += 1
+
+    @contextmanager
+    def lease(self, digest: str) -> Iterator[None]:
+        """Keeps the engine from being unloaded meanwhile."""
+        self._busy[digest] += 1
+        try:
+            yield
+        finally:
+            self._busy[digest] -= 1

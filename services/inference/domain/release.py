@@ -1,0 +1,83 @@
+"""What can be served, and for whom."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Role(Enum):
+    CHAMPION = "champion"
+    CANARY = "canary"
+    SHADOW = "shadow"
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A content-addressed file."""
+
+    uri: str
+    sha256: str
+    size_bytes: int
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    digest: str
+    weights: File
+    tokenizer: File
+    chat_template: str
+
+    @property
+    def model_name(self) -> str:
+        """Its name in Triton."""
+        return model_name(self.digest)
+
+
+def model_name(digest: str) -> str:
+    return f"llm-{digest[:16]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """``temperature`` 0 is greedy; ``seed`` 0 draws a new one for each answer."""
+
+    max_tokens: int
+    temperature: float
+    top_p: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    digest: str
+    engine: Engine
+    prompt_template: str
+    decoding: Decoding
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    release: Release
+    role: Role
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One application's routing: at most one route per role."""
+
+    application: str
+    version: int
+    key_sha256: frozenset[str]
+    salt: str
+    campaign_id: str
+    routes: tuple[Route, ...]
+
+    def route(self, role: Role) -> Route | None:
+        return next((route for route in self.routes if route.role is role), None)
+
+    @property
+    def live_campaign(self) -> str:
+        """The campaign whose canary or shadow is routed; "" without one."""
+        tried = self.route(Role.CANARY) or self.route(Role.SHADOW)
+        return self.campaign_id if tried else ""

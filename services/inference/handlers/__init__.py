@@ -1,0 +1,1 @@
+"""What inference does: answer, mirror, keep engines as routed, deliver events."""

@@ -1,0 +1,221 @@
+"""Keeps the loaded engines as the routing tables want them, and reports each change."""
+
+import asyncio
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from libs.events.topics import ENGINE_LOADED
+from libs.faults import Poison, Retryable
+from libs.runtime.clock import Clock
+from services.inference.domain.generation import Finish, Sampling
+from services.inference.domain.loaded import LoadedEngines
+from services.inference.domain.release import Engine
+from services.inference.ports import EngineFailed, EngineHost, Generator, Journal, Routing
+from services.inference.wire.events import engine_loaded
+
+log = structlog.get_logger()
+
+PROBE = Sampling(max_tokens=1, temperature=0.0, top_p=1.0, seed=1)
+PROBE_PROMPT = "Hello"
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds: between probes, of one probe, before a failed load is tried again, of grace
+    for requests under way before an engine is unloaded."""
+
+    probe_every_s: float = 15.0
+    probe_s: float = 30.0
+    away_s: float = 2.0
+    refused_s: float = 60.0
+    grace_s: float = 60.0
+    busy_poll_s: float = 0.1
+
+
+@dataclass(slots=True)
+class _Attendance:
+    """One engine's care: its task, and what wakes it."""
+
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+    failure: str | None = None
+    seconds: float = 0.0
+    seen_answers: int = 0
+
+
+@dataclass(slots=True)
+class FollowRouting:
+    """One attendant per engine: load, probe, watch, reload when dead, retire when unrouted."""
+
+    routing: Routing
+    host: EngineHost
+    generator: Generator
+    loaded: LoadedEngines
+    journal: Journal
+    replica: str
+    clock: Clock
+    pace: Pace = Pace()
+    _wanted: dict[str, Engine] = field(default_factory=dict)
+    _attended: dict[str, _Attendance] = field(default_factory=dict)
+    _reported: dict[tuple[str, str, str], str | None] = field(default_factory=dict)
+    _failed: asyncio.Future[None] | None = None
+
+    def changed(self) -> None:
+        """Routing changed: attend to what is wanted now."""
+        self._wanted = {
+            route.release.engine.digest: route.release.engine
+            for table in self.routing.tables()
+            for route in table.routes
+        }
+        for digest in self._wanted:
+            if digest not in self._attended:
+                attendance = self._attended[digest] = _Attendance()
+                attendance.task = asyncio.create_task(self._attend(digest, attendance))
+                attendance.task.add_done_callback(self._ended)
+        for attendance in self._attended.values():
+            attendance.wake.set()
+        self._report()
+
+    def suspect(self, digest: str) -> None:
+        """A request found the engine away: look at once."""
+        if digest in self._attended:
+            self._attended[digest].seen_answers = -1
+            self._attended[digest].wake.set()
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Follow until ``stop``. Engines stay loaded: the next process adopts them."""
+        self._failed = asyncio.get_running_loop().create_future()
+        self.routing.on_change(self.changed)
+        self.changed()
+        stopping = asyncio.create_task(stop.wait())
+        ends: set[asyncio.Future[Any]] = {stopping, self._failed}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        tasks = [a.task for a in self._attended.values() if a.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._failed.done():
+            self._failed.result()
+
+    def unready(self) -> str | None:
+        """Not ready until an engine is loaded, where one is wanted."""
+        if not self._wanted or any(self.loaded.ready(digest) for digest in self._wanted):
+            return None
+        reasons = [a.failure for a in self._attended.values() if a.failure]
+        return reasons[0] if reasons else "loading engines"
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A bug in an attendant ends the service instead of leaving an engine unattended."""
+        if task.cancelled() or self._failed is None or self._failed.done():
+            return
+        if (error := task.exception()) is not None:
+            self._failed.set_exception(error)
+
+    async def _attend(self, digest: str, attendance: _Attendance) -> None:
+        while True:
+            attendance.wake.clear()
+            engine = self._wanted.get(digest)
+            if engine is None:
+                if await self._retired(digest):
+                    del self._attended[digest]
+                    return
+                continue
+            wait_s = self.pace.probe_every_s
+            if not self.loaded.ready(digest):
+                wait_s = await self._load(engine, attendance)
+            elif not await self._alive(digest, attendance):
+                log.warning("engine.died", model=engine.model_name)
+                self.loaded.mark(digest, ready=False)
+                continue
+            await _woken(attendance.wake, wait_s)
+
+    async def _load(self, engine: Engine, attendance: _Attendance) -> float:
+        """Adopt the engine if it answers already, else load it; returns when to look again."""
+        started_s = self.clock.monotonic()
+        try:
+            if not await self._answers(engine.digest):
+                await self.host.load(engine)
+                if not await self._answers(engine.digest):
+                    raise Poison("loaded, but does not answer", code="probe_failed")
+        except Retryable as error:
+            log.warning("engine.load_waits", model=engine.model_name, error=str(error))
+            return self.pace.away_s
+        except Poison as error:
+            log.error("engine.load_failed", model=engine.model_name, error=str(error))
+            attendance.failure = f"{error.code}: {error}"
+            self._report()
+            return self.pace.refused_s
+        attendance.failure = None
+        attendance.seconds = self.clock.monotonic() - started_s
+        self.loaded.mark(engine.digest, ready=True)
+        log.info("engine.ready", model=engine.model_name, seconds=round(attendance.seconds, 2))
+        self._report()
+        return self.pace.probe_every_s
+
+    async def _alive(self, digest: str, attendance: _Attendance) -> bool:
+        """Answers given since the last look are proof; else a probe. Readiness flags lie."""
+        before, attendance.seen_answers = attendance.seen_answers, self.loaded.answered(digest)
+        if before not in (-1, attendance.seen_answers):
+            return True
+        if await self._answers(digest):
+            return True
+        return self.loaded.answered(digest) > attendance.seen_answers
+
+    async def _answers(self, digest: str) -> bool:
+        pieces = self.generator.generate(digest, PROBE_PROMPT, PROBE, self.pace.probe_s)
+        try:
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    if isinstance(piece, Finish):
+                        return True
+        except (EngineFailed, Poison):
+            return False
+        return False
+
+    async def _retired(self, digest: str) -> bool:
+        """Unload after the requests under way; False when it is wanted again."""
+        self.loaded.mark(digest, ready=False)
+        left_s = self.pace.grace_s
+        while self.loaded.busy(digest) and left_s > 0:
+            await asyncio.sleep(self.pace.busy_poll_s)
+            left_s -= self.pace.busy_poll_s
+        if digest in self._wanted:
+            return False
+        try:
+            await self.host.unload(digest)
+        except (Retryable, Poison) as error:
+            log.warning("engine.unload_failed", digest=digest, error=str(error))
+        else:
+            log.info("engine.unloaded", digest=digest)
+        return digest not in self._wanted
+
+    def _report(self) -> None:
+        """Tell what is newly true of each routed release."""
+        routed: set[tuple[str, str, str]] = set()
+        for table in self.routing.tables():
+            for release in (route.release for route in table.routes):
+                key = (table.application, release.digest, table.campaign_id)
+                routed.add(key)
+                attendance = self._attended.get(release.engine.digest)
+                ready = self.loaded.ready(release.engine.digest)
+                failure = None if ready or attendance is None else attendance.failure
+                if not ready and failure is None:
+                    continue
+                if key in self._reported and self._reported[key] == failure:
+                    continue
+                self._reported[key] = failure
+                seconds = attendance.seconds if attendance else 0.0
+                event = engine_loaded(
+                    table, release, self.replica, failure=failure, seconds=seconds
+                )
+                self.journal.append(ENGINE_LOADED, event)
+        self._reported = {key: told for key, told in self._reported.items() if key in routed}
+
+
+async def _woken(event: asyncio.Event, timeout_s: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), timeout_s)

@@ -1,0 +1,117 @@
+"""What inference asks of the outside."""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from libs.events.topics import E, Topic
+from libs.faults import Retryable
+from services.inference.domain.generation import Delta, Finish, Sampling
+from services.inference.domain.release import Engine, Table
+
+
+class EngineFailed(Retryable):
+    """An engine did not answer. ``code``: engine_error, engine_down,
+    engine_busy, deadline or bad_template."""
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message, after_s=1.0)
+        self.code = code
+
+
+class Generator(Protocol):
+    """Runs engines."""
+
+    def generate(
+        self, digest: str, prompt: str, sampling: Sampling, timeout_s: float
+    ) -> AsyncGenerator[Delta | Finish, None]:
+        """Deltas in order, then exactly one `Finish`. Closing it early frees the engine.
+
+        Raises:
+            EngineFailed: it broke, is away, or took longer than ``timeout_s``.
+            Poison: ``refused_by_engine``; this prompt will never be answered.
+        """
+
+
+class EngineHost(Protocol):
+    """Puts engines in place."""
+
+    async def load(self, engine: Engine) -> None:
+        """Have ``engine`` loaded, from the artifact store where its files are not here yet.
+
+        Raises:
+            Retryable: the store or Triton is away.
+            Poison: the files are wrong or Triton cannot load them.
+        """
+
+    async def unload(self, digest: str) -> None:
+        """Free what the engine holds. Unknown engines are fine.
+
+        Raises:
+            Retryable: Triton is away.
+        """
+
+
+class Embedder(Protocol):
+    async def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """``(len(texts), dimensions)`` float32.
+
+        Raises:
+            Retryable: the model is away or slow.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event on its way to Kafka."""
+
+    topic: str
+    event_id: str
+    event: bytes
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """Behind an entry: segment number and byte offset."""
+
+    segment: int
+    offset: int
+
+
+class SpoolFull(Exception):
+    """The bound is reached: the entry was not kept."""
+
+
+class Backlog(Protocol):
+    """Events that are kept but not delivered, in order."""
+
+    def read(self, most: int) -> tuple[list[Entry], Position]:
+        """Up to ``most`` undelivered entries, and the position to `commit` after them."""
+
+    def commit(self, position: Position) -> None:
+        """What lies before ``position`` is delivered."""
+
+    def pending_bytes(self) -> int: ...
+
+    def sync(self) -> None:
+        """Have what was kept on the disk itself."""
+
+
+class Journal(Protocol):
+    """The event log, as far as a request waits for it."""
+
+    def append(self, topic: Topic[E], event: E) -> None:
+        """Keep ``event`` for delivery; returns at once. What cannot be kept is counted lost."""
+
+
+class Routing(Protocol):
+    def find(self, key_sha256: str) -> Table | None:
+        """The routing table of the application with this API key."""
+
+    def tables(self) -> Sequence[Table]: ...
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` on the event loop after each change."""

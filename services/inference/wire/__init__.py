@@ -1,0 +1,1 @@
+"""Translation between protocols and domain values: validated here, once."""

@@ -1,0 +1,16 @@
+"""Monitor: is the traffic still what the champion was made for, and is the candidate worse.
+
+It watches every answer, says when the prompts or the model's behaviour drifted, asks for
+retraining once there are new rows to learn from, and weighs a candidate against the champion
+after every rating, with error probabilities that hold however often they are looked at.
+
+Consumes  inference.generation-served.v1
+Consumes  feedback.joined.v1
+Consumes  registry.application-applied.v1
+Consumes  registry.routing.v1
+Produces  monitor.drift-detected.v1
+Produces  monitor.retraining-triggered.v1
+Produces  monitor.canary-evidence.v1
+Serves    perennial.monitor.v1.MonitorService (gRPC)
+Stores    SQL: the state of each application with the offsets it has seen; an outbox
+"""

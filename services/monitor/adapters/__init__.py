@@ -1,0 +1,1 @@
+"""The monitor's store: states as blobs in SQL."""

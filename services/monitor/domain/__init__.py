@@ -1,0 +1,13 @@
+"""What the monitor decides: is the traffic still the reference's, is the candidate worse.
+
+``partition``  cells of the prompt's embedding, bins of the log-probability's residual
+``bets``       densities on [0, 1] that win when the cells' shares move
+``detector``   the conformal Shiryaev-Roberts e-detector over one partition
+``signal``     one named signal: its channels, budget, history and latch
+``watch``      one release: collects its reference, then watches its signals
+``decision``   when an alarm becomes a campaign
+``canary``     candidate against champion, anytime-valid
+``windows``    one release by the minute
+``recent``     a bounded set of what was seen lately
+``application`` all of it for one application, folded record by record
+"""

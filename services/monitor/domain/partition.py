@@ -1,0 +1,138 @@
+"""Finite partitions of what is watched, fitted on a part of the reference that is then set aside.
+
+Everything here is fixed once fitted: the detector's guarantee needs cells that know nothing
+of the calibration rows and of the stream.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+Floats = NDArray[np.float64]
+Vectors = NDArray[np.float32]
+Cells = NDArray[np.int64]
+
+CLUSTERS = 16
+NEIGHBOURS = 3
+DISTANCE_QUANTILES = (0.2, 0.4, 0.6, 0.8, 0.9, 0.96, 0.99)
+FAMILIAR = 0.96
+SCALAR_BINS = 8
+COMPONENTS = 32
+PENALTIES = tuple(float(10.0**power) for power in range(-3, 4))
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingCells:
+    """Two partitions of the prompt's embedding.
+
+    Fields:
+        centres: ``(K, d)`` k-means centres; the cell is the nearest one.
+        rows: ``(n_fit, d)`` unit vectors; the second partition bins the mean cosine distance
+            to the nearest three.
+        edges: ``(<= 7,)`` strictly growing, in cosine distance.
+        familiar: cosine distance below which a prompt is like the reference's.
+    """
+
+    centres: Vectors
+    rows: Vectors
+    edges: Floats
+    familiar: float
+
+    def clusters(self, vectors: Vectors) -> Cells:
+        """``(n, d)`` unit vectors -> ``(n,)`` nearest centre."""
+        squares = (self.centres**2).sum(axis=1)
+        return np.asarray(np.argmin(squares - 2.0 * vectors @ self.centres.T, axis=1), np.int64)
+
+    def distances(self, vectors: Vectors) -> Floats:
+        """``(n, d)`` unit vectors -> ``(n,)`` mean cosine distance to the nearest rows."""
+        return _nearest(vectors @ self.rows.T)
+
+    def bins(self, distances: Floats) -> Cells:
+        return np.searchsorted(self.edges, distances, side="left").astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class ResidualBins:
+    """Bins of what the embedding does not explain of a scalar.
+
+    A ridge regression on the leading principal components of the fit part; a change of topic
+    moves the scalar through the embedding, a change of behaviour moves the residual.
+
+    Fields:
+        mean: ``(d,)`` of the fit part's embeddings.
+        slope: ``(d,)`` of the scalar on the centred embedding.
+        level: the scalar's mean.
+        edges: ``(<= 7,)`` quantiles of the fit part's leave-one-out residuals.
+    """
+
+    mean: Floats
+    slope: Floats
+    level: float
+    edges: Floats
+
+    def bins(self, vectors: Vectors, scalars: Floats) -> Cells:
+        """``(n, d)`` and ``(n,)`` -> ``(n,)`` bin of the residual."""
+        residuals = scalars - self.level - (vectors - self.mean) @ self.slope
+        return np.searchsorted(self.edges, residuals, side="right").astype(np.int64)
+
+
+def unit(vectors: NDArray[np.floating]) -> Vectors:
+    """``(n, d)`` scaled to length 1; a zero vector stays."""
+    full = vectors.astype(np.float32)
+    lengths = np.linalg.norm(full, axis=1, keepdims=True)
+    return np.asarray(full / np.where(lengths > 0, lengths, 1), np.float32)
+
+
+def fit_embedding(vectors: Vectors, seed: int) -> EmbeddingCells:
+    """Cells from the fit part, ``(n, d)`` unit vectors, n > 3.
+
+    One thread: the sums of several depend on their order, and a refit after a crash must
+    give the same cells.
+    """
+    with threadpool_limits(limits=1):
+        wanted = min(CLUSTERS, len(np.unique(vectors, axis=0)))
+        means = KMeans(n_clusters=wanted, n_init=4, random_state=seed % 2**32).fit(vectors)
+        similar = vectors @ vectors.T
+    np.fill_diagonal(similar, -np.inf)
+    left_out = _nearest(similar)
+    return EmbeddingCells(
+        centres=means.cluster_centers_.astype(np.float32),
+        rows=vectors,
+        edges=np.unique(np.quantile(left_out, DISTANCE_QUANTILES)),
+        familiar=float(np.quantile(left_out, FAMILIAR)),
+    )
+
+
+def fit_residual(vectors: Vectors, scalars: Floats) -> ResidualBins:
+    """Ridge on the leading components, its penalty by the leave-one-out error.
+
+    Args:
+        vectors: ``(n, d)`` unit vectors of the fit part.
+        scalars: ``(n,)`` finite.
+    """
+    mean, level = vectors.mean(axis=0).astype(np.float64), float(scalars.mean())
+    with threadpool_limits(limits=1):
+        left, sizes, right = np.linalg.svd(vectors - mean, full_matrices=False)
+    kept = min(COMPONENTS, max(1, len(scalars) // 5), int((sizes > 1e-6).sum()))
+    left, sizes, right = left[:, :kept], sizes[:kept], right[:kept]
+    shadow = left.T @ (scalars - level)
+
+    best, slope, residuals = np.inf, np.zeros(vectors.shape[1]), scalars - level
+    for penalty in PENALTIES:
+        shrink = sizes**2 / (sizes**2 + penalty)
+        leverage = (left**2 * shrink).sum(axis=1) + 1 / len(scalars)
+        errors = (scalars - level - left @ (shrink * shadow)) / np.maximum(1 - leverage, 1e-3)
+        if (score := float((errors**2).sum())) < best:
+            best, residuals = score, errors
+            slope = right.T @ (sizes / (sizes**2 + penalty) * shadow)
+    quantiles = np.arange(1, SCALAR_BINS) / SCALAR_BINS
+    return ResidualBins(mean, slope, level, np.unique(np.quantile(residuals, quantiles)))
+
+
+def _nearest(similar: NDArray[np.floating]) -> Floats:
+    """Mean cosine distance to the nearest rows; rounded, so that equal prompts tie."""
+    top = np.partition(similar, -NEIGHBOURS, axis=1)[:, -NEIGHBOURS:]
+    return np.asarray(np.round(1.0 - top.mean(axis=1, dtype=np.float64), 5))

@@ -1,0 +1,1 @@
+"""The monitor's tables, revision by revision."""

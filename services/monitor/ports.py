@@ -1,0 +1,37 @@
+"""What the monitor asks of the outside."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+from libs.kafka.record import Sink
+from services.monitor.domain.application import Application
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class States(Protocol):
+    """Keeps the state of each application; one process folds an application at a time."""
+
+    def load(self, name: str) -> Application | None:
+        """A copy of the newest stored state; None when there is none.
+
+        Raises:
+            Retryable: the store is away.
+        """
+
+    def store(self, states: Sequence[Application], send: Callable[[Sink], None]) -> None:
+        """Store changed states and the events that ``send`` writes in one transaction.
+
+        Raises:
+            Retryable: the store is away; nothing was stored.
+            Fatal: another process stored one of these since it was loaded.
+        """
+
+    def names(self) -> list[str]:
+        """Every application that has a state, sorted."""
+
+
+class Newest(Protocol[T_co]):
+    """The newest event of each application on a compacted topic."""
+
+    def get(self, key: str, /) -> T_co | None: ...

@@ -1,0 +1,136 @@
+"""A release under watch: reference, alarms and their evidence."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from services.monitor.domain.watch import MEAN_LOGPROB, PROMPT_EMBEDDING, Alarm, Watch, watch
+from tests.unit.services.monitor.traffic import Traffic
+
+
+def after(reference: int, traffic: Traffic, wanted: int = 300) -> Watch:
+    found = watch("support", "release-1", wanted, 100_000)
+    for _ in range(reference):
+        assert found.observe(traffic.sample()) == []
+    return found
+
+
+def until_alarm(found: Watch, traffic: Traffic, most: int = 2_000, **shift: float) -> list[Alarm]:
+    for _ in range(most):
+        if alarms := found.observe(traffic.sample(**shift)):  # type: ignore[arg-type]
+            return alarms
+    return []
+
+
+def test_the_reference_is_collected_before_anything_is_judged() -> None:
+    traffic = Traffic(1)
+
+    found = after(299, traffic)
+    assert not found.watching
+    found.observe(traffic.sample())
+
+    assert found.watching
+    assert found.collected == 300
+    assert [signal.name for signal in found.signals] == [PROMPT_EMBEDDING, MEAN_LOGPROB]
+    assert found.signals[0].calibrated == 200
+    assert found.signals[0].events == 0
+
+
+def test_quiet_traffic_rings_nothing() -> None:
+    for seed in range(3):
+        after(1_500, Traffic(seed))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_far_topic_rings_within_thirty_events_with_its_evidence(seed: int) -> None:
+    traffic = Traffic(seed)
+    found = after(600, traffic)
+
+    [alarm] = until_alarm(found, traffic, far=True)
+
+    assert (alarm.signal, alarm.cause, alarm.release) == (PROMPT_EMBEDDING, "input", "release-1")
+    assert alarm.at_event <= 330
+    assert alarm.statistic >= alarm.threshold
+    assert alarm.reference_events == 300
+    assert alarm.generation_id == f"generation-{traffic.made}"
+    assert alarm.cells[0].growth > 0.05
+    assert alarm.examples[0].startswith("far")
+    assert len(alarm.examples) <= 5
+
+
+def test_after_an_input_alarm_the_release_says_nothing_more() -> None:
+    traffic = Traffic(4)
+    found = after(400, traffic)
+    until_alarm(found, traffic, far=True)
+
+    assert until_alarm(found, traffic, most=300, far=True, logprob_shift=-1.0) == []
+
+
+def test_a_change_of_behaviour_is_told_apart_from_a_change_of_topic() -> None:
+    traffic = Traffic(5)
+    found = after(600, traffic)
+
+    [alarm] = until_alarm(found, traffic, logprob_shift=-0.15)
+
+    assert (alarm.signal, alarm.cause) == (MEAN_LOGPROB, "behaviour")
+
+
+def test_a_remix_of_known_topics_moves_the_logprob_and_is_not_called_behaviour() -> None:
+    """Topics 4 and 5 have the lowest log-probabilities; the residual does not move."""
+    traffic = Traffic(6)
+    found = after(600, traffic, wanted=600)
+
+    alarms: list[Alarm] = []
+    while not alarms and traffic.made < 4_000:
+        sample = traffic.sample()
+        if sample.logprob < -1.3:
+            alarms = found.observe(replace(sample, logprob=sample.logprob))
+
+    assert alarms[0].cause == "input"
+
+
+def test_one_event_per_episode_counts() -> None:
+    traffic = Traffic(7)
+    found = watch("support", "release-1", 300, 100_000)
+    sample = traffic.sample()
+
+    for _ in range(10):
+        found.observe(sample)
+
+    assert len(found.held.generations) == 1
+    assert found.duplicates == 9
+
+
+def test_an_answer_without_an_embedding_or_with_another_length_is_left_out() -> None:
+    traffic = Traffic(8)
+    found = watch("support", "release-1", 300, 100_000)
+    found.observe(traffic.sample())
+
+    for length in (0, 5):
+        found.observe(replace(traffic.sample(), vector=np.ones(length, np.float16)))
+
+    assert (found.unusable, len(found.held.generations)) == (2, 1)
+
+
+def test_without_log_probabilities_the_prompts_are_watched_alone() -> None:
+    traffic = Traffic(9)
+    found = watch("support", "release-1", 300, 100_000)
+
+    for _ in range(400):
+        found.observe(replace(traffic.sample(), logprob=float("nan")))
+    [alarm] = until_alarm(found, traffic, far=True)
+
+    assert [signal.name for signal in found.signals] == [PROMPT_EMBEDDING]
+    assert alarm.cause == "input"
+
+
+def test_equal_prompts_throughout_are_a_valid_reference() -> None:
+    traffic = Traffic(10)
+    found = watch("support", "release-1", 60, 100_000)
+    same = traffic.sample().vector
+
+    for _ in range(200):
+        assert found.observe(replace(traffic.sample(), vector=same)) == []
+
+    assert until_alarm(found, traffic, far=True)[0].cause == "input"

@@ -1,0 +1,112 @@
+"""OpenVINO's continuous batching over one GGUF file: admit, step, read, rebuild."""
+
+import struct
+
+import numpy
+import openvino
+import openvino_genai as genai
+
+BLOCK_TOKENS = 32
+CACHE_BYTES_PER_VALUE = 1.25
+"""Keys and values in 8 bits, and their scales and zero points."""
+_STRING = 8
+_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q"}
+_REASONS = {
+    genai.GenerationFinishReason.STOP: "stop",
+    genai.GenerationFinishReason.LENGTH: "length",
+}
+
+
+class Engine:
+    """One pipeline; only the engine thread may call it after ``build``.
+
+    Args:
+        gguf: path of the weights.
+        cache_gb: upper bound of the key/value cache, GiB.
+    """
+
+    def __init__(self, gguf, cache_gb):
+        self._gguf = gguf
+        shape = read_shape(gguf)
+        width = shape["embedding_length"] // shape["attention.head_count"]
+        values = 2 * shape["block_count"] * shape["attention.head_count_kv"] * width
+        per_block = values * CACHE_BYTES_PER_VALUE * BLOCK_TOKENS
+        self._blocks = max(8, int(cache_gb * 2**30 / per_block))
+        self._number = 0
+        self.context_tokens = min(shape["context_length"], (self._blocks - 1) * BLOCK_TOKENS)
+        self.build()
+
+    def build(self):
+        """Load the weights; also the way back after ``step`` raised."""
+        scheduler = genai.SchedulerConfig()
+        scheduler.num_kv_blocks = self._blocks
+        scheduler.enable_prefix_caching = False
+        self._pipeline = None
+        self._pipeline = genai.ContinuousBatchingPipeline(self._gguf, scheduler, "CPU")
+        self._eos = self._pipeline.get_config().eos_token_id
+        self.render = self._pipeline.get_tokenizer().apply_chat_template
+
+    def admit(self, request):
+        """Put a request into the batch."""
+        config = genai.GenerationConfig()
+        config.eos_token_id = self._eos
+        config.stop_token_ids = {self._eos}
+        config.max_new_tokens = request.max_tokens
+        config.apply_chat_template = False
+        config.logprobs = 1
+        if request.temperature > 0:
+            config.do_sample = True
+            config.temperature = request.temperature
+            config.top_p = request.top_p
+            config.rng_seed = request.seed
+            if request.top_k:
+                config.top_k = request.top_k
+        self._number += 1
+        ids = openvino.Tensor(numpy.array([request.ids], dtype=numpy.int64))
+        request.handle = self._pipeline.add_request(self._number, ids, config)
+
+    def step(self):
+        """One token, or a part of a prompt, for everybody in the batch."""
+        if self._pipeline.has_non_finished_requests():
+            self._pipeline.step()
+
+
+def news(handle):
+    """``(token ids, their log-probabilities, reason or None)`` since the last call."""
+    ids, scores, reason = [], [], None
+    if handle.can_read():
+        for output in handle.read().values():
+            ids += output.generated_ids
+            scores += output.generated_log_probs
+            reason = _REASONS.get(output.finish_reason, reason)
+    status = handle.get_status()
+    if reason is None and status == genai.GenerationStatus.FINISHED and not handle.can_read():
+        reason = "length"
+    if status == genai.GenerationStatus.IGNORED:
+        raise RuntimeError("the cache has no room for the prompt")
+    return ids, scores, reason
+
+
+def read_shape(path):
+    """The model's shape: GGUF's ``llama.*`` scalars, which stand before the first list.
+
+    Raises:
+        ValueError: the file is not GGUF.
+    """
+    with open(path, "rb") as file:
+        magic, _version, _tensors, pairs = struct.unpack("<4sIQQ", file.read(24))
+        if magic != b"GGUF":
+            raise ValueError(f"{path} is not GGUF")
+        found = {}
+        for _ in range(pairs):
+            key = file.read(struct.unpack("<Q", file.read(8))[0]).decode()
+            (kind,) = struct.unpack("<I", file.read(4))
+            if kind == _STRING:
+                file.seek(struct.unpack("<Q", file.read(8))[0], 1)
+            elif kind in _SCALARS:
+                code = "<" + _SCALARS[kind]
+                (value,) = struct.unpack(code, file.read(struct.calcsize(code)))
+                found[key.partition(".")[2]] = value
+            else:
+                return found
+    return found

@@ -1,0 +1,109 @@
+"""Tensors of one request to values, with the refusals a caller can act on."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import triton_python_backend_utils as pb_utils
+
+DEFAULT_MAX_TOKENS = 32
+
+
+class Refused(ValueError):
+    """What the caller asks for cannot be done; the message is for the caller."""
+
+
+@dataclass(eq=False)
+class Request:
+    """What is asked, and how far the answer is. ``engine`` and ``model`` write the latter."""
+
+    ids: list
+    max_tokens: int
+    temperature: float
+    top_p: float
+    top_k: int
+    seed: int
+    stop: list
+    streaming: bool
+    delta: bool
+    return_finish_reason: bool
+    return_cumulative_logprob: bool
+    return_num_tokens: bool
+    whole: str
+    unsent: str
+    sender: Any = None
+    handle: Any = None
+    text: Any = None
+    num_output_tokens: int = 0
+    logprob: float = 0.0
+    ended: bool = False
+
+
+def read(raw, tokenizer, render, context_tokens):
+    """A checked request.
+
+    Args:
+        render: list of chat messages to a prompt.
+        context_tokens: bound of prompt and answer together.
+    Raises:
+        Refused: a value is out of its range.
+    """
+    prompt = next(iter(_strings(raw, "text_input")), "")
+    if _scalar(raw, "apply_chat_template", False):
+        prompt = render([{"role": "user", "content": prompt}], add_generation_prompt=True)
+    echoed = "" if _scalar(raw, "sampling_param_exclude_input_from_output", True) else prompt
+    request = Request(
+        ids=tokenizer.encode(prompt, add_special_tokens=False).ids,
+        max_tokens=int(_scalar(raw, "sampling_param_max_tokens", DEFAULT_MAX_TOKENS)),
+        temperature=float(_scalar(raw, "sampling_param_temperature", 0.0)),
+        top_p=float(_scalar(raw, "sampling_param_top_p", 1.0)) or 1.0,
+        top_k=int(_scalar(raw, "sampling_param_top_k", 0)),
+        seed=int(_scalar(raw, "sampling_param_seed", 0)),
+        stop=_strings(raw, "sampling_param_stop"),
+        streaming=_flag(raw, "streaming"),
+        delta=_flag(raw, "delta"),
+        return_finish_reason=_flag(raw, "return_finish_reason"),
+        return_cumulative_logprob=_flag(raw, "return_cumulative_logprob"),
+        return_num_tokens=_flag(raw, "return_num_tokens"),
+        whole=echoed,
+        unsent=echoed,
+    )
+    _check(request, context_tokens)
+    return request
+
+
+def _check(request, context_tokens):
+    prompt = len(request.ids)
+    if not prompt:
+        raise Refused("text_input is empty")
+    if request.max_tokens < 1:
+        raise Refused("sampling_param_max_tokens must be at least 1")
+    if prompt + request.max_tokens > context_tokens:
+        raise Refused(
+            f"{prompt} prompt tokens and {request.max_tokens} new ones exceed {context_tokens}"
+        )
+    if not 0.0 <= request.temperature <= 100.0:
+        raise Refused("sampling_param_temperature must lie between 0 and 100")
+    if not 0.0 < request.top_p <= 1.0:
+        raise Refused("sampling_param_top_p must lie above 0 and not above 1")
+    if request.top_k < 0:
+        raise Refused("sampling_param_top_k must not be negative")
+
+
+def _values(raw, name):
+    tensor = pb_utils.get_input_tensor_by_name(raw, name)
+    return [] if tensor is None else tensor.as_numpy().reshape(-1).tolist()
+
+
+def _scalar(raw, name, default):
+    return next(iter(_values(raw, name)), default)
+
+
+def _flag(raw, name):
+    return bool(_scalar(raw, name, False))
+
+
+def _strings(raw, name):
+    try:
+        return [value.decode() for value in _values(raw, name)]
+    except UnicodeDecodeError as error:
+        raise Refused(f"{name} is not UTF-8") from error

@@ -1,0 +1,78 @@
+"""What a finished run leaves: adapter, merged weights and the CPU engine's GGUF.
+
+Runs in the model environment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from peft import PeftModel, get_peft_model_state_dict
+from safetensors.torch import save_file
+
+from services.trainer.adapters import gguf
+
+RUNTIME = "openvino-genai"
+_CONFIG_KEYS = ("r", "lora_alpha", "target_modules", "layers_to_transform", "task_type")
+
+
+def export(model: PeftModel, base_model: Path, out: Path, precision: str) -> dict[str, Any]:
+    """Write ``adapter.safetensors``, ``merged.safetensors`` and ``model.gguf`` under ``out``.
+
+    The merge changes ``model`` in place. Returns paths and the engine's key for ``result.json``.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    adapter, merged, engine = (
+        out / "adapter.safetensors",
+        out / "merged.safetensors",
+        out / "model.gguf",
+    )
+    config = model.peft_config["default"].to_dict()
+    kept = {key: config[key] for key in _CONFIG_KEYS}
+    kept = {key: sorted(v) if isinstance(v, set) else v for key, v in kept.items()}
+    save_file(
+        get_peft_model_state_dict(model),
+        adapter,
+        metadata={"format": "pt", "adapter_config": json.dumps(kept, sort_keys=True)},
+    )
+    whole = model.merge_and_unload()
+    state = whole.state_dict()
+    if whole.config.tie_word_embeddings:
+        state.pop("lm_head.weight", None)
+    save_file(
+        {name: t.contiguous() for name, t in state.items()}, merged, metadata={"format": "pt"}
+    )
+    gguf.convert(base_model, merged, engine, precision)
+    return {
+        "adapter": str(adapter),
+        "merged": str(merged),
+        "base_sha256": sha256(base_model / "model.safetensors"),
+        "engine": {
+            "weights": str(engine),
+            "runtime": RUNTIME,
+            "runtime_version": version(RUNTIME),
+            "precision": precision,
+            "hardware": "cpu",
+        },
+    }
+
+
+def sha256(path: Path) -> str:
+    """Lower-case hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_json(path: Path, value: object) -> None:
+    """Whole or not at all: a reader never sees half of it."""
+    partial = path.with_suffix(".partial")
+    with partial.open("w") as file:
+        json.dump(value, file)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

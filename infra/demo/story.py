@@ -1,0 +1,322 @@
+"""The story: quiet traffic, drift, retraining, promotion, and two bad candidates."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Final
+
+from google.protobuf.json_format import ParseDict
+
+from infra.demo import data
+from infra.demo.data import Pair
+from infra.demo.observe import ENDED, Observer
+from infra.demo.scale import Scale
+from infra.demo.traffic import Asked, Users, draws
+from libs.events.topics import DRIFT_DETECTED, GENERATION_SERVED, RECORD_RECEIVED
+from protos.ingest.v1.ingest_events_pb2 import Record, RecordKind
+from protos.registry.v1 import registry_service_pb2 as messages
+from services.cli import upload
+from services.cli.reconcile import balances
+from services.cli.session import TIMEOUT_S, Session
+
+LOOK_EVERY_S: Final = 1.0
+SETTLE_WITHIN_S: Final = 120.0
+CAMPAIGN_WITHIN_S: Final = 900.0
+BEFORE_TRAFFIC: Final = frozenset({"requested", "preparing", "training", "evaluating", "loading"})
+
+
+class StoryFailedError(Exception):
+    """The services did not do what the story needs."""
+
+
+@dataclass(slots=True)
+class Step:
+    name: str
+    started_at: datetime
+    seconds: float = 0.0
+    detail: str = ""
+    done: bool = False
+    error: str = ""
+
+
+@dataclass(slots=True)
+class Story:
+    """Plays the steps in order. ``show`` is called whenever something is worth showing."""
+
+    session: Session
+    scale: Scale
+    application: str
+    bank: list[Pair]
+    python: list[Pair]
+    show: Callable[[Step], None] = lambda _: None
+    steps: list[Step] = field(default_factory=list)
+    campaigns: dict[str, str] = field(default_factory=dict)
+    """What a campaign is in the story -> its id."""
+    shifted_at_request: int = 0
+    users: Users | None = None
+
+    @property
+    def observer(self) -> Observer:
+        return Observer(self.session, self.application)
+
+    async def play(self) -> None:
+        """All of it.
+
+        Raises:
+            StoryFailedError: with what was expected and what was seen instead.
+        """
+        await self.declare()
+        self.users = Users(self.session, self.application)
+        try:
+            await self.first_release()
+            await self.quiet_traffic()
+            await self.shifted_traffic()
+            await self.retraining()
+            await self.bad_candidate()
+            await self.forced_candidate()
+        finally:
+            await self.users.close()
+
+    async def declare(self) -> None:
+        async with self._step("Declare the application, upload bank support pairs") as step:
+            registry = self.observer.registry()
+            registry.ApplyApplication(
+                messages.ApplyApplicationRequest(
+                    application=self.scale.application(self.application)
+                ),
+                timeout=TIMEOUT_S,
+            )
+            if self.application not in self.session.api_keys():
+                request = messages.CreateApiKeyRequest(application=self.application)
+                made = registry.CreateApiKey(request, timeout=TIMEOUT_S)
+                self.session.keep_key(self.application, made.api_key)
+            pairs = [pair for pair in self.bank if not data.is_live(pair)][: self.scale.upload]
+            await self._upload(step, pairs, "")
+
+    async def first_release(self) -> None:
+        async with self._step("Fine-tune, evaluate and release the first model") as step:
+            campaign = self._start("first", "", "the first release", "")
+            await self._follow(step, campaign, lambda state: state in ENDED)
+            self._expect(campaign, "promoted")
+
+    async def quiet_traffic(self) -> None:
+        async with self._step("Real bank questions: no alarm may ring") as step:
+            live = [pair for pair in self.bank if data.is_live(pair)]
+            wanted = self.scale.reference + self.scale.quiet
+            await self._ask(step, islice(draws("quiet", live), wanted), wanted)
+            await self._settled(step)
+            self._no_alarm()
+            self._watching()
+
+    async def shifted_traffic(self) -> None:
+        async with self._step("Questions turn to Python; users correct the answers") as step:
+            fresh = [pair for pair in self.python if not data.is_live(pair)]
+            self.shifted_at_request = self.users_.log.sent + 1
+            known = set(self.campaigns.values())
+            task = asyncio.create_task(self._until_campaign(known))
+            most = min(len(fresh), 4 * self.scale.new_rows)
+            await self._ask(step, iter(fresh[:most]), most, correct=True, enough=task.done)
+            self.campaigns["retraining"] = await asyncio.wait_for(task, SETTLE_WITHIN_S)
+            rang = [delivery.event for delivery in self.observer.events(DRIFT_DETECTED)]
+            at = self.users_.log.number_of(rang[0].generation_id) if rang else None
+            if at is None:
+                raise StoryFailedError("a campaign began without an alarm on our traffic")
+            step.detail = f"alarm {at - self.shifted_at_request + 1} requests after the change"
+
+    async def retraining(self) -> None:
+        campaign = self.campaigns["retraining"]
+        async with self._step(
+            "The monitor's campaign: retrain and evaluate on both domains"
+        ) as step:
+            await self._follow(step, campaign, lambda state: state not in BEFORE_TRAFFIC)
+            self._expect_not(campaign, {"rejected", "failed", "aborted"})
+        async with self._step("Shadow, then canary with a growing share") as step:
+            await self._roll_out(step, campaign, "canary")
+            self._expect(campaign, "promoted")
+
+    async def bad_candidate(self) -> None:
+        async with self._step("A bad candidate: shuffled answers") as step:
+            await self._upload(step, data.with_shuffled_answers(self._bad_pairs()), "shuffled")
+            campaign = self._start("shuffled", "shuffled", "trained on shuffled answers", "")
+            await self._follow(step, campaign, lambda state: state in ENDED)
+            self._expect(campaign, "rejected")
+
+    async def forced_candidate(self) -> None:
+        async with self._step("A worse one, forced into canary by an operator") as step:
+            half = self._bad_pairs()[: self.scale.bad_rows]
+            await self._upload(step, data.with_scrambled_words(half), "scrambled")
+            why = "demonstration: the gate is passed over"
+            campaign = self._start("forced", "scrambled", "trained on scrambled words", why)
+            await self._follow(step, campaign, lambda state: state not in BEFORE_TRAFFIC)
+            await self._roll_out(step, campaign, "forced")
+            self._expect(campaign, "rolled_back")
+            if failed := self.users_.log.failed:
+                raise StoryFailedError(f"{failed} requests failed; none should have")
+            await self._settled(step)
+
+    @property
+    def users_(self) -> Users:
+        if self.users is None:
+            raise StoryFailedError("no traffic before the application is declared")
+        return self.users
+
+    def _bad_pairs(self) -> list[Pair]:
+        """Bank and Python pairs by turns, none of them live."""
+        bank = [pair for pair in self.bank if not data.is_live(pair)]
+        python = [pair for pair in self.python if not data.is_live(pair)]
+        count = self.scale.bad_rows
+        return [pair for both in zip(bank[:count], python[-count:], strict=True) for pair in both]
+
+    def _start(self, role: str, collection: str, reason: str, override: str) -> str:
+        request = messages.StartCampaignRequest(
+            application=self.application,
+            collection=collection,
+            operator="demo",
+            reason=reason,
+            override_reason=override,
+        )
+        started = self.observer.registry().StartCampaign(request, timeout=TIMEOUT_S)
+        self.campaigns[role] = started.campaign_id
+        return str(started.campaign_id)
+
+    async def _upload(self, step: Step, pairs: list[Pair], collection: str) -> None:
+        records = (
+            ParseDict(
+                {
+                    "prompt": pair.question,
+                    "answer": pair.answer,
+                    "group": pair.group,
+                    "collection": collection,
+                    "labels": {"segment": pair.segment, "group": pair.group},
+                },
+                Record(kind=RecordKind.RECORD_KIND_EXAMPLE),
+            )
+            for pair in pairs
+        )
+        answer = await asyncio.to_thread(upload.upload, self.session, self.application, records)
+        if answer.rejected:
+            first = answer.rejections[0]
+            raise StoryFailedError(f"{answer.rejected} records refused, e.g. {first.reason}")
+        self._say(step, f"{answer.accepted} records taken in")
+        await self._caught_up(RECORD_RECEIVED.name)
+
+    async def _ask(
+        self,
+        step: Step,
+        pairs: object,
+        wanted: int,
+        *,
+        correct: bool = False,
+        enough: Callable[[], bool] = lambda: False,
+    ) -> None:
+        began = self.users_.log.sent
+
+        def heard(asked: Asked) -> None:
+            if asked.error:
+                raise StoryFailedError(f"request {asked.number} failed: {asked.error}")
+            self._say(step, f"{self.users_.log.sent - began} of at most {wanted} requests")
+
+        await self.users_.ask(pairs, correct=correct, enough=enough, heard=heard)  # type: ignore[arg-type]
+
+    async def _roll_out(self, step: Step, campaign: str, seed: str) -> None:
+        """Mixed live traffic until the campaign has ended."""
+        live = [
+            [pair for pair in domain if data.is_live(pair)] for domain in (self.bank, self.python)
+        ]
+        ended = asyncio.create_task(
+            self._follow(step, campaign, lambda state: state in ENDED, say=False)
+        )
+        pairs = islice(draws(seed, *live), self.scale.most_requests)
+        await self._ask(step, pairs, self.scale.most_requests, enough=ended.done)
+        if not ended.done():
+            await self._settled(step)
+        await asyncio.wait_for(ended, SETTLE_WITHIN_S)
+
+    async def _follow(
+        self, step: Step, campaign: str, until: Callable[[str], bool], *, say: bool = True
+    ) -> None:
+        """Until the campaign's state satisfies ``until``."""
+        deadline = time.monotonic() + CAMPAIGN_WITHIN_S
+        while time.monotonic() < deadline:
+            found = await asyncio.to_thread(self.observer.campaign, campaign)
+            if until(found.state):
+                return
+            if say:
+                self._say(step, await self._progress(campaign, found.state))
+            await asyncio.sleep(LOOK_EVERY_S)
+        raise StoryFailedError(f"campaign {campaign} is still {found.state}")
+
+    async def _progress(self, campaign: str, state: str) -> str:
+        if state != "training":
+            return state
+        return f"{state}: {await asyncio.to_thread(self.observer.training_progress, campaign)}"
+
+    async def _until_campaign(self, known: set[str]) -> str:
+        """The id of a campaign that was not there before."""
+        while True:
+            for campaign in await asyncio.to_thread(self.observer.campaigns):
+                if campaign.campaign_id not in known:
+                    return str(campaign.campaign_id)
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _settled(self, step: Step) -> None:
+        self._say(step, f"{step.detail}; waiting for the last events")
+        await self._caught_up(GENERATION_SERVED.name)
+
+    async def _caught_up(self, topic: str) -> None:
+        """Until every consumer of ``topic`` has settled all of it."""
+        deadline = time.monotonic() + SETTLE_WITHIN_S
+        while time.monotonic() < deadline:
+            found = await asyncio.to_thread(balances, self.session)
+            lags = {one.consumer: one.lag for one in found if one.topic == topic}
+            if lags and not any(lags.values()):
+                return
+            await asyncio.sleep(LOOK_EVERY_S)
+        raise StoryFailedError(f"{topic}: consumers lag behind: {lags}")
+
+    def _no_alarm(self) -> None:
+        for delivery in self.observer.events(DRIFT_DETECTED):
+            event = delivery.event
+            raise StoryFailedError(f"a false alarm of {event.signal} at event {event.at_event}")
+
+    def _watching(self) -> None:
+        """The detector must be on guard, or its silence means nothing."""
+        phases = {signal.name: signal.phase for signal in self.observer.signals()}
+        if phases.get("prompt_embedding") != "watching":
+            raise StoryFailedError(f"the detector does not watch yet: {phases}")
+
+    def _expect(self, campaign: str, state: str) -> None:
+        found = self.observer.campaign(campaign)
+        if found.state != state:
+            raise StoryFailedError(
+                f"campaign {campaign} is {found.state}, not {state}: {found.outcome_reason}"
+            )
+
+    def _expect_not(self, campaign: str, states: set[str]) -> None:
+        found = self.observer.campaign(campaign)
+        if found.state in states:
+            raise StoryFailedError(f"campaign {campaign} is {found.state}: {found.outcome_reason}")
+
+    def _say(self, step: Step, detail: str) -> None:
+        step.detail = detail
+        self.show(step)
+
+    @asynccontextmanager
+    async def _step(self, name: str) -> AsyncIterator[Step]:
+        step = Step(name, datetime.now(UTC))
+        self.steps.append(step)
+        began = time.monotonic()
+        self.show(step)
+        try:
+            yield step
+            step.done = True
+        except Exception as error:
+            step.error = str(error)
+            raise
+        finally:
+            step.seconds = time.monotonic() - began
+            self.show(step)

@@ -23,7 +23,7 @@ help: ## This list
 ## Environments, jars, models: each is made when its lock, pom or recipe has changed.
 
 .PHONY: setup
-setup: $(BUILD)/platform.lock $(BUILD)/model.lock $(BUILD)/kafka.lock $(BUILD)/base-model/MODEL.json embedding ## Make everything that the stack needs (quick when done)
+setup: $(BUILD)/platform.lock $(BUILD)/model.lock $(BUILD)/kafka.lock $(BUILD)/base-model/MODEL.json $(BUILD)/embedding/model.xml ## Make everything that the stack needs (quick when done)
 
 $(BUILD)/uv/bin/uv: infra/locks/uv.txt
 	@$(say) 'setup: uv'
@@ -77,11 +77,10 @@ $(BUILD)/base-model/MODEL.json: infra/local/base_model.py $(BUILD)/model.lock
 	@$(MODEL_PY) -m infra.local.base_model $(BUILD)/base-model
 	touch $@
 
-.PHONY: embedding
-embedding: $(BUILD)/model.lock
-	@if [ -f infra/triton/embedding_model.py ]; then
-	  $(MODEL_PY) -m infra.triton.embedding_model $(BUILD)/embedding
-	fi
+$(BUILD)/embedding/model.xml: infra/triton/embedding_model.py $(BUILD)/model.lock
+	@$(say) 'setup: embedding model'
+	$(MODEL_PY) -m infra.triton.embedding_model $(BUILD)/embedding
+	touch $@
 
 ## The stack
 
@@ -143,7 +142,7 @@ check-python: $(BUILD)/platform.lock
 	@$(say) 'check: python'
 	.venv/bin/ruff check $(SOURCES)
 	.venv/bin/ruff format --check --quiet $(SOURCES)
-	.venv/bin/mypy $(SOURCES)
+	.venv/bin/mypy --explicit-package-bases $(SOURCES)
 
 check-imports: $(BUILD)/platform.lock
 	@$(say) 'check: architecture'

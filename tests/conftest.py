@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tests.stack"]
+
 FOLDERS = ("unit", "contract", "integration", "e2e")
 
 

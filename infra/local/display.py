@@ -17,6 +17,7 @@ STYLES: Final = {
     "ready": "green",
     "starting": "yellow",
     "restarting": "bold yellow",
+    "stopping": "yellow",
     "waiting": "dim",
     "failed": "bold red",
     "stopped": "dim",
@@ -64,7 +65,11 @@ def _progress(parts: Parts) -> Table:
         if part["wanted"] is None:
             continue
         state = part["state"]
-        sign = Spinner("dots") if state in {"starting", "restarting"} else Text("●", STYLES[state])
+        sign = (
+            Spinner("dots")
+            if state in {"starting", "restarting", "stopping"}
+            else Text("●", STYLES[state])
+        )
         seconds = part["ready_s"] if state == "ready" else time.time() - part["since"]
         table.add_row(
             sign,

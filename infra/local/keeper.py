@@ -150,6 +150,7 @@ class Keeper:
     def _stop(self, child: "subprocess.Popen[bytes]") -> None:
         """After those that need it, when all is closing; the whole tree, whatever it spawned."""
         name = self.process.name
+        self.board.post(name, state="stopping")
         if self.board.closing:
             self.board.wait(lambda: self.board.dependents_are_gone(name), 30.0)
         with suppress(ProcessLookupError):

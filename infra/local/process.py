@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-State = Literal["waiting", "starting", "ready", "restarting", "failed", "stopped"]
+State = Literal["waiting", "starting", "ready", "restarting", "stopping", "failed", "stopped"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,11 +76,12 @@ def up(
     began_here = not is_running(place)
     if began_here:
         _begin(place)
-    parts = _first_state(place)
     before = _Wish(place).read()
-    names = _with_needs(parts, parts if only is None else only)
-    wanted = _Wish(place).add(names)
+    names: list[str] = []
     try:
+        parts = _first_state(place)
+        names = _with_needs(parts, parts if only is None else only)
+        wanted = _Wish(place).add(names)
         _until_ready(place, {name: wanted[name] for name in names}, on_change, within_s)
     except BaseException:
         if began_here:

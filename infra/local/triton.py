@@ -3,6 +3,7 @@
 import shutil
 from functools import partial
 from pathlib import Path
+from string import Template
 from typing import Final
 
 from infra.local.home import REPO, Credentials, Home
@@ -59,7 +60,9 @@ def _server() -> Path | None:
 
 
 def _has_embedding() -> bool:
-    return (TEMPLATES / EMBEDDING).exists() and (REPO / ".build" / EMBEDDING).exists()
+    return (TEMPLATES / EMBEDDING / "config.pbtxt").exists() and (
+        REPO / ".build" / EMBEDDING
+    ).exists()
 
 
 def _environment() -> dict[str, str]:
@@ -92,4 +95,8 @@ def _lay_out(home: Home, server: Path, backends: Path) -> None:
         link.symlink_to(source)
     models(home).mkdir(parents=True, exist_ok=True)
     if _has_embedding():
-        shutil.copytree(TEMPLATES / EMBEDDING, models(home) / EMBEDDING, dirs_exist_ok=True)
+        target = models(home) / EMBEDDING
+        shutil.copytree(TEMPLATES / EMBEDDING, target, dirs_exist_ok=True)
+        configuration = Template((target / "config.pbtxt").read_text())
+        filled = configuration.safe_substitute(directory=REPO / ".build" / EMBEDDING)
+        (target / "config.pbtxt").write_text(filled)

@@ -1,0 +1,138 @@
+"""How a campaign moves on by what it knows."""
+
+from dataclasses import replace
+
+from services.registry.domain.campaign import Campaign, Evaluation, State
+from services.registry.domain.commands import Expose, RegisterCandidate, RequestTraining, Role
+from services.registry.domain.events import Cause, Observed
+from services.registry.domain.moves import Step, await_approval, end, move, promote
+from services.registry.domain.releases import release_of
+from services.registry.domain.rollout import (
+    Move,
+    Verdict,
+    canary_verdict,
+    figures,
+    shadow_verdict,
+)
+from services.registry.domain.values import Dataset, Evidence, Model, Release
+
+
+def advance(state: Campaign, cause: Cause) -> Step:
+    """At most one transition on, if what is known allows it. Paused: only out of harm."""
+    match state:
+        case Campaign(state=State.SHADOW | State.CANARY, release=Release() as release):
+            if state.observed:
+                return _observe(state, release, state.observed, cause)
+        case Campaign(paused=True) | Campaign(awaiting_approval=True):
+            return state, ()
+        case Campaign(state=State.PREPARING, dataset=Dataset() as dataset):
+            return _train(state, dataset, cause)
+        case Campaign(
+            state=State.TRAINING, dataset=Dataset() as dataset, candidate=Model() as candidate
+        ):
+            return _evaluate(state, dataset, candidate, cause)
+        case Campaign(
+            state=State.EVALUATING, candidate=Model() as candidate, evaluation=Evaluation() as seen
+        ):
+            return _judge(state, candidate, seen, cause)
+        case Campaign(state=State.LOADING, loaded=True, release=Release() as release):
+            return _serve(state, release, cause)
+    return state, ()
+
+
+def _train(state: Campaign, dataset: Dataset, cause: Cause) -> Step:
+    run = RequestTraining(f"run-{state.campaign_id}", dataset, state.begun.application.recipe)
+    reason = f"dataset version {dataset.dataset_digest[:12]}"
+    return move(state, State.TRAINING, cause, reason, (), run)
+
+
+def _evaluate(state: Campaign, dataset: Dataset, candidate: Model, cause: Cause) -> Step:
+    application = state.begun.application
+    candidacy = RegisterCandidate(
+        candidate=candidate,
+        reference=state.begun.champion_model,
+        dataset=dataset,
+        gate=application.gate,
+        decoding=application.decoding,
+        prompt_template=application.prompt_template,
+    )
+    reason = f"trained model {candidate.digest[:12]}"
+    return move(state, State.EVALUATING, cause, reason, (), candidacy)
+
+
+def _judge(state: Campaign, candidate: Model, evaluation: Evaluation, cause: Cause) -> Step:
+    """The offline gate. An override passes over a failed one, and is written down."""
+    reason = "; ".join(evaluation.reasons)
+    if not evaluation.passed and not state.override_reason:
+        return end(state, State.REJECTED, cause, reason, evaluation.evidence)
+    if not evaluation.passed:
+        reason = f"failed evaluation overridden ({state.override_reason}): {reason}"
+    release = release_of(state.begun.application, candidate)
+    share = state.policy.shadow_share if state.begun.champion else 0.0
+    staged = replace(state, release=release)
+    expose = Expose(release, Role.SHADOW, share)
+    return move(staged, State.LOADING, cause, reason, evaluation.evidence, expose)
+
+
+def _serve(state: Campaign, release: Release, cause: Cause) -> Step:
+    """The engine answers: as a shadow, or, being the first release, as champion."""
+    if state.begun.champion:
+        return move(state, State.SHADOW, cause, "the candidate's engine answers")
+    if state.policy.review and not state.approved:
+        return await_approval(state, cause, "the first release is ready")
+    return promote(state, release, cause, "the application's first release")
+
+
+def _observe(state: Campaign, release: Release, observed: Observed, cause: Cause) -> Step:
+    canary = state.state is State.CANARY
+    verdict = (
+        canary_verdict(observed, state.policy, state.stage, state.alpha)
+        if canary
+        else shadow_verdict(observed, state.policy)
+    )
+    evidence = figures(observed, state.policy, state.alpha)
+    if verdict.move is Move.WITHDRAW:
+        to = State.ROLLED_BACK if canary else State.REJECTED
+        return end(state, to, cause, verdict.reason, evidence)
+    if state.paused or state.awaiting_approval:
+        return state, ()
+    if state.approved:
+        return promote(state, release, cause, "approved", evidence)
+    return _follow(state, release, verdict, cause, evidence)
+
+
+def _follow(
+    state: Campaign,
+    release: Release,
+    verdict: Verdict,
+    cause: Cause,
+    evidence: tuple[Evidence, ...],
+) -> Step:
+    match verdict.move:
+        case Move.PROMOTE if state.policy.review:
+            return await_approval(state, cause, verdict.reason, evidence)
+        case Move.PROMOTE:
+            return promote(state, release, cause, verdict.reason, evidence)
+        case Move.GIVE_UP:
+            return end(state, State.ROLLED_BACK, cause, verdict.reason, evidence)
+        case Move.ADVANCE:
+            return _next_stage(state, release, cause, verdict.reason, evidence)
+    return state, ()
+
+
+def _next_stage(
+    state: Campaign, release: Release, cause: Cause, reason: str, evidence: tuple[Evidence, ...]
+) -> Step:
+    """From the shadow into the canary, or to the canary's next share."""
+    first = state.state is State.SHADOW
+    stage = 0 if first else state.stage + 1
+    share = state.policy.stages[stage].share
+    staged = replace(
+        state,
+        stage=stage,
+        share=share,
+        tested=True,
+        observed=None if first else state.observed,
+    )
+    expose = Expose(release, Role.CANARY, share)
+    return move(staged, State.CANARY, cause, reason, evidence, expose)

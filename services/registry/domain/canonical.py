@@ -1,0 +1,65 @@
+"""Values <-> JSON, and digests of them: sorted keys, no blanks, repeatable to the byte."""
+
+import hashlib
+import json
+import types
+from collections.abc import Hashable, Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from functools import cache
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+
+def plain(value: object) -> Any:
+    """``value`` as JSON types: dataclasses become objects, tuples lists; None is left out."""
+    if isinstance(value, Enum):
+        return value.value
+    if is_dataclass(value) and not isinstance(value, type):
+        members = ((each.name, getattr(value, each.name)) for each in fields(value))
+        return {name: plain(member) for name, member in members if member is not None}
+    if isinstance(value, tuple):
+        return [plain(member) for member in value]
+    return value
+
+
+def restore(kind: type[T], data: Mapping[str, Any]) -> T:
+    """The dataclass ``kind`` out of what `plain` made of it.
+
+    Unknown members are left out, missing ones take their defaults, so that an older
+    and a newer registry read each other's rows.
+    """
+    hints = _hints(kind)  # type: ignore[arg-type]  # types are hashable
+    return kind(**{name: _member(hint, data[name]) for name, hint in hints.items() if name in data})
+
+
+@cache
+def _hints(kind: Hashable) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _member(hint: Any, data: Any) -> Any:
+    if get_origin(hint) in (Union, types.UnionType):
+        (hint,) = (each for each in get_args(hint) if each is not type(None))
+    if get_origin(hint) is tuple:
+        return tuple(_member(get_args(hint)[0], each) for each in data)
+    if isinstance(hint, type) and is_dataclass(hint):
+        return restore(hint, data)
+    return hint(data)
+
+
+def dumps(value: object) -> str:
+    """Canonical JSON of ``value``. Infinities and NaN are refused with ValueError."""
+    return json.dumps(
+        plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+
+
+def loads(kind: type[T], text: str) -> T:
+    return restore(kind, json.loads(text))
+
+
+def sha256(value: object) -> str:
+    """Lower-case hex over the canonical JSON."""
+    return hashlib.sha256(dumps(value).encode()).hexdigest()

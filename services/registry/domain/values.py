@@ -1,0 +1,151 @@
+"""Applications, models, engines, releases, datasets. Field names are those of the contracts."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    uri: str = ""
+    sha256: str = ""
+    size_bytes: int = 0
+    media_type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    digest: str = ""
+    runtime: str = ""
+    runtime_version: str = ""
+    precision: str = ""
+    hardware: str = ""
+    weights: Artifact | None = None
+    tokenizer: Artifact | None = None
+    chat_template: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    digest: str = ""
+    base_digest: str = ""
+    adapter: Artifact | None = None
+    merged: Artifact | None = None
+    engine: Engine | None = None
+    dataset_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """``top_p`` 0 means 1; ``temperature`` 0 is greedy."""
+
+    max_tokens: int = 0
+    temperature: float = 0.0
+    top_p: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetQuery:
+    """Which rows a dataset version takes; 0 rows means all of them."""
+
+    collection: str = ""
+    segment_label: str = ""
+    max_train_rows_per_segment: int = 0
+    max_held_out_rows_per_segment: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How the trainer tunes; 0 is the trainer's default."""
+
+    lora_rank: int = 0
+    lora_alpha: int = 0
+    first_layer: int = 0
+    learning_rate: float = 0.0
+    epochs: int = 0
+    batch_size: int = 0
+    seed: int = 0
+    checkpoint_steps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The offline gate, in nats per answer token."""
+
+    worse_margin: float = 0.0
+    least_gain: float = 0.0
+    generated_rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A canary stage: share of episodes, and answers until the next stage."""
+
+    share: float = 0.0
+    requests: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    shadow_requests: int = 0
+    shadow_share: float = 0.0
+    stages: tuple[Stage, ...] = ()
+    margin: float = 0.0
+    alpha: float = 0.0
+    max_scored: int = 0
+    review: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    reference_events: int = 0
+    average_run_length: float = 0.0
+    new_rows: int = 0
+    cooldown_s: float = 0.0
+    campaign_budget: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """One task of one tenant. After `application.complete` every number is a real one."""
+
+    name: str = ""
+    prompt_template: str = ""
+    decoding: Decoding = field(default_factory=Decoding)
+    dataset: DatasetQuery = field(default_factory=DatasetQuery)
+    recipe: Recipe = field(default_factory=Recipe)
+    gate: Gate = field(default_factory=Gate)
+    rollout: Rollout = field(default_factory=Rollout)
+    drift: Drift = field(default_factory=Drift)
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A dataset version as the registry knows it."""
+
+    dataset_digest: str = ""
+    manifest: Artifact | None = None
+    train: Artifact | None = None
+    held_out: Artifact | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The immutable thing that is served; ``digest`` covers all the rest."""
+
+    digest: str = ""
+    application: str = ""
+    model_digest: str = ""
+    engine: Engine = field(default_factory=Engine)
+    prompt_template: str = ""
+    decoding: Decoding = field(default_factory=Decoding)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A number that a decision rests on, with its interval where it has one."""
+
+    name: str
+    value: float
+    lower: float = 0.0
+    upper: float = 0.0
+    n: int = 0

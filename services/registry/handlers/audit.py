@@ -1,0 +1,143 @@
+"""A campaign recomputed from the topics alone, and held against what is recorded."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from itertools import zip_longest
+from typing import Any, Final
+
+from libs.events.delivery import Delivery
+from libs.events.topics import (
+    APPLICATION_APPLIED,
+    CAMPAIGN_REQUESTED,
+    CAMPAIGN_TRANSITIONED,
+    CANARY_EVIDENCE,
+    DATASET_REFUSED,
+    DATASET_VERSIONED,
+    ENGINE_LOADED,
+    EVALUATION_COMPLETED,
+    EVALUATION_FAILED,
+    OPERATOR_ACTED,
+    RETRAINING_TRIGGERED,
+    TRAINING_COMPLETED,
+    TRAINING_FAILED,
+    TRAINING_STARTED,
+    Topic,
+)
+from libs.faults import NOT_FOUND, Poison
+from protos.registry.v1.registry_events_pb2 import CampaignTransitioned
+from protos.registry.v1.registry_service_pb2 import ReplayCampaignResponse
+from services.registry.domain.campaign import Campaign
+from services.registry.domain.canonical import plain
+from services.registry.domain.commands import Transition
+from services.registry.domain.events import CampaignEvent, Start
+from services.registry.domain.replay import replay, state_sha256
+from services.registry.domain.values import Application
+from services.registry.ports import Catalogue, KeptCampaign, Log
+from services.registry.wire import events as wire
+from services.registry.wire.values import value
+
+Translate = Callable[[Delivery[Any]], CampaignEvent]
+
+FACTS: Final[tuple[tuple[Topic[Any], Translate], ...]] = (
+    (DATASET_VERSIONED, wire.dataset_versioned),
+    (DATASET_REFUSED, wire.dataset_refused),
+    (TRAINING_STARTED, wire.training_started),
+    (TRAINING_COMPLETED, wire.training_completed),
+    (TRAINING_FAILED, wire.training_failed),
+    (EVALUATION_COMPLETED, wire.evaluation_completed),
+    (EVALUATION_FAILED, wire.evaluation_failed),
+    (CANARY_EVIDENCE, wire.canary_evidence),
+    (OPERATOR_ACTED, wire.operator_acted),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayCampaign:
+    catalogue: Catalogue
+    log: Log
+
+    def __call__(self, campaign_id: str) -> ReplayCampaignResponse:
+        """
+        Raises:
+            Poison: ``not_found``.
+            Retryable: the broker or the store is away.
+        """
+        kept = self.catalogue.campaign(campaign_id)
+        if kept is None:
+            raise Poison(f"no campaign {campaign_id[:80]!r}", code=NOT_FOUND)
+        history = _once(each.event for each in self._of(CAMPAIGN_TRANSITIONED, kept))
+        start = wire.start(history[0].start) if history else None
+        inputs = list(self._inputs(kept, start)) if start else []
+        order = [event_id for event in history for event_id in event.input_event_ids]
+        order += [event_id for _, event_id in kept.pending]
+        replayed = replay(campaign_id, inputs, order)
+        digest = state_sha256(replayed.state)
+        differences = [
+            *(self._in_policy(kept, start) if start else ()),
+            *_in_history(history, replayed.transitions),
+            *_in_state(kept.state, replayed.state),
+        ]
+        return ReplayCampaignResponse(
+            agrees=digest == kept.sha256 and not differences,
+            recorded_sha256=kept.sha256,
+            replayed_sha256=digest,
+            events_read=len({event.cause.event_id for event in inputs}),
+            differences=differences,
+        )
+
+    def _inputs(self, kept: KeptCampaign, start: Start) -> Iterator[CampaignEvent]:
+        """The campaign's events on every consumed topic."""
+        campaign_id = kept.state.campaign_id
+        translations: tuple[tuple[Topic[Any], Translate], ...] = (
+            (CAMPAIGN_REQUESTED, lambda each: wire.campaign_requested(each, start)),
+            (RETRAINING_TRIGGERED, lambda each: wire.retraining_triggered(each, start)),
+            (ENGINE_LOADED, lambda each: wire.engine_loaded(each, campaign_id)),
+            *FACTS,
+        )
+        for topic, translate in translations:
+            for delivery in self._of(topic, kept):
+                try:
+                    yield translate(delivery)
+                except Poison:
+                    continue  # dead-lettered when it arrived: it never was an input
+
+    def _of(self, topic: Topic[Any], kept: KeptCampaign) -> Iterator[Delivery[Any]]:
+        """Events of the campaign; engines also without one: the champion's concern all."""
+        ids = {kept.state.campaign_id} | ({""} if topic is ENGINE_LOADED else set())
+        for delivery in self.log.read(topic):
+            event = delivery.event
+            if event.campaign_id in ids and event.application == kept.application:
+                yield delivery
+
+    def _in_policy(self, kept: KeptCampaign, start: Start) -> Iterator[str]:
+        """The policy is the one that was applied, where the compacted topic still has it."""
+        for delivery in self.log.read(APPLICATION_APPLIED):
+            applied = delivery.event
+            named = (applied.application.name, applied.revision)
+            if named != (kept.application, start.revision):
+                continue
+            if value(Application, applied.application) != start.application:
+                yield f"policy revision {start.revision} is not the one that was applied"
+
+
+def _once(events: Iterator[CampaignTransitioned]) -> list[CampaignTransitioned]:
+    """By sequence, repeats left out."""
+    known = {event.sequence: event for event in events}
+    return [known[sequence] for sequence in sorted(known)]
+
+
+def _in_history(
+    recorded: Sequence[CampaignTransitioned], replayed: Sequence[Transition]
+) -> Iterator[str]:
+    for was, now in zip_longest(recorded, replayed):
+        told = was and (was.sequence, was.from_state, was.to_state, was.cause_event_id)
+        found = now and (now.sequence, now.from_state, now.to_state, now.cause.event_id)
+        if told != found:
+            yield f"transition: recorded {told}, replayed {found}"
+
+
+def _in_state(recorded: Campaign, replayed: Campaign) -> Iterator[str]:
+    for field in fields(Campaign):
+        was, now = (plain(getattr(state, field.name)) for state in (recorded, replayed))
+        if was != now:
+            yield f"{field.name}: recorded {str(was)[:200]}, replayed {str(now)[:200]}"

@@ -1,0 +1,117 @@
+"""What operators ask for. Each request is one transaction; its event leaves with it."""
+
+import base64
+import secrets
+from dataclasses import dataclass
+
+from libs.events.headers import new_event_id
+from libs.events.topics import APPLICATION_APPLIED, CAMPAIGN_REQUESTED, OPERATOR_ACTED
+from libs.faults import FAILED_PRECONDITION, NOT_FOUND, Poison
+from libs.rpc.auth import digest
+from libs.runtime.clock import Clock
+from protos.registry.v1.registry_events_pb2 import CampaignRequested, OperatorActed
+from services.registry.domain.application import Invalid, complete
+from services.registry.domain.routing import with_keys
+from services.registry.domain.values import Application
+from services.registry.handlers.conduct import new_campaign
+from services.registry.handlers.perform import publish
+from services.registry.ports import Applied, Store, Work
+from services.registry.wire import messages
+from services.registry.wire.events import ACTIONS
+
+KEY_BYTES = 32
+MAX_TEXT = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    store: Store
+    clock: Clock
+
+    def apply(self, declared: Application) -> tuple[int, bool]:
+        """Revision, and whether anything changed. Routing begins with the first revision.
+
+        A running campaign keeps the policy it began with; a champion keeps its prompt and
+        decoding until the next campaign makes another release.
+
+        Raises:
+            Poison: ``bad_application``.
+        """
+        try:
+            application = complete(declared)
+        except Invalid as invalid:
+            raise Poison(str(invalid), code="bad_application") from invalid
+        with self.store.write(application.name) as work:
+            known = work.applied()
+            if known and known.application == application:
+                return known.revision, False
+            applied = Applied(application, known.revision + 1 if known else 1)
+            work.apply(applied)
+            work.send(APPLICATION_APPLIED, messages.application_applied(applied))
+            publish(work, with_keys(work.table(), work.keys()))
+            return applied.revision, True
+
+    def create_key(self, application: str) -> tuple[str, str]:
+        """A new API key and its digest; only the digest is kept."""
+        random = base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).rstrip(b"=")
+        key = f"pk-{random.decode()}"
+        with self.store.write(application) as work:
+            _insist(work, application)
+            work.add_key(digest(key))
+            publish(work, with_keys(work.table(), work.keys()))
+        return key, digest(key)
+
+    def revoke_key(self, application: str, key_sha256: str) -> None:
+        """
+        Raises:
+            Poison: ``not_found``.
+        """
+        with self.store.write(application) as work:
+            if not work.revoke_key(key_sha256):
+                raise Poison(f"{application} has no key {key_sha256[:80]}", code=NOT_FOUND)
+            publish(work, with_keys(work.table(), work.keys()))
+
+    def start_campaign(self, request: CampaignRequested) -> str:
+        """The new campaign's id; ``request`` comes without one.
+
+        Raises:
+            Poison: ``not_found``, or ``failed_precondition`` while another one is active.
+        """
+        _bounded(request.collection, request.requested_by, request.reason, request.override_reason)
+        with self.store.write(request.application) as work:
+            _insist(work, request.application)
+            active = work.active_campaign()
+            if active:
+                raise Poison(f"campaign {active} is active", code=FAILED_PRECONDITION)
+            request.campaign_id = new_event_id()
+            work.keep(new_campaign(request.application, request.campaign_id, self.clock))
+            work.send(CAMPAIGN_REQUESTED, request)
+            return request.campaign_id
+
+    def act(self, application: str, action: OperatorActed) -> None:
+        """
+        Raises:
+            Poison: ``unknown_action``, or ``failed_precondition`` when the campaign has ended.
+        """
+        _bounded(action.operator, action.reason)
+        if action.action not in ACTIONS:
+            raise Poison("action: approve, pause, resume or abort", code="unknown_action")
+        action.application = application
+        with self.store.write(application) as work:
+            kept = work.campaign(action.campaign_id)
+            if kept is None:
+                raise Poison(f"no campaign {action.campaign_id}", code=NOT_FOUND)
+            if kept.state.ended:
+                ended = f"campaign {action.campaign_id} is {kept.state.state.value} already"
+                raise Poison(ended, code=FAILED_PRECONDITION)
+            work.send(OPERATOR_ACTED, action)
+
+
+def _insist(work: Work, application: str) -> None:
+    if work.applied() is None:
+        raise Poison(f"no application {application[:80]!r}", code=NOT_FOUND)
+
+
+def _bounded(*texts: str) -> None:
+    if any(len(text) > MAX_TEXT for text in texts):
+        raise Poison(f"texts have at most {MAX_TEXT} characters", code="too_long")

@@ -1,0 +1,220 @@
+"""Consumed events -> inputs of a campaign. What cannot be meant is Poison."""
+
+import math
+from typing import Any
+
+from libs.events.delivery import Delivery
+from libs.faults import Poison
+from protos.evaluation.v1 import evaluation_events_pb2 as evaluation
+from protos.inference.v1 import inference_events_pb2 as inference
+from protos.monitor.v1 import monitor_events_pb2 as monitor
+from protos.preprocessing.v1 import preprocessing_events_pb2 as preprocessing
+from protos.registry.v1 import registry_events_pb2 as registry
+from protos.training.v1 import training_events_pb2 as training
+from services.registry.domain import events
+from services.registry.domain.values import Application, Dataset, Evidence, Model, Release
+from services.registry.wire.values import given, value
+
+OPERATOR = "operator"
+RETRAINING = "retraining"
+ACTIONS = {
+    registry.OPERATOR_ACTION_APPROVE: events.Action.APPROVE,
+    registry.OPERATOR_ACTION_PAUSE: events.Action.PAUSE,
+    registry.OPERATOR_ACTION_RESUME: events.Action.RESUME,
+    registry.OPERATOR_ACTION_ABORT: events.Action.ABORT,
+}
+PHASES = {
+    monitor.ROLLOUT_PHASE_SHADOW: events.Phase.SHADOW,
+    monitor.ROLLOUT_PHASE_CANARY: events.Phase.CANARY,
+}
+
+
+def cause(delivery: Delivery[Any]) -> events.Cause:
+    return events.Cause(delivery.topic.name, delivery.event_id)
+
+
+def start(message: registry.CampaignStart) -> events.Start:
+    """What a campaign decided by, as its first transition recorded it."""
+    return events.Start(
+        application=value(Application, message.application),
+        revision=message.revision,
+        champion=given(Release, message, "champion"),
+        champion_model=given(Model, message, "champion_model"),
+        ordinal=message.ordinal,
+        promotions=message.promotions,
+        active_campaign_id=message.active_campaign_id,
+    )
+
+
+def campaign_requested(
+    delivery: Delivery[registry.CampaignRequested], begun: events.Start
+) -> events.Requested:
+    event = delivery.event
+    told = f"requested by {event.requested_by or 'an operator'}"
+    return events.Requested(
+        cause=cause(delivery),
+        campaign_id=event.campaign_id,
+        kind=OPERATOR,
+        collection=event.collection,
+        reason=f"{told}: {event.reason}" if event.reason else told,
+        override_reason=event.override_reason,
+        start=begun,
+    )
+
+
+def retraining_triggered(
+    delivery: Delivery[monitor.RetrainingTriggered], begun: events.Start
+) -> events.Requested:
+    event = delivery.event
+    return events.Requested(
+        cause=cause(delivery),
+        campaign_id=event.campaign_id,
+        kind=RETRAINING,
+        collection=event.collection,
+        reason=f"{event.reason}; {event.new_rows} new rows",
+        override_reason="",
+        start=begun,
+    )
+
+
+def dataset_versioned(
+    delivery: Delivery[preprocessing.DatasetVersioned],
+) -> events.DatasetVersioned:
+    """
+    Raises:
+        Poison: ``incomplete`` when the digest or a file is missing.
+    """
+    event = delivery.event
+    if not (event.dataset_digest and event.HasField("train") and event.HasField("held_out")):
+        raise Poison("a dataset version has a digest, train and held_out", code="incomplete")
+    dataset = value(Dataset, event)
+    return events.DatasetVersioned(cause(delivery), event.campaign_id, dataset)
+
+
+def dataset_refused(delivery: Delivery[preprocessing.DatasetRefused]) -> events.DatasetRefused:
+    event = delivery.event
+    return events.DatasetRefused(cause(delivery), event.campaign_id, event.code, event.reason)
+
+
+def training_started(delivery: Delivery[training.TrainingStarted]) -> events.TrainingStarted:
+    event = delivery.event
+    return events.TrainingStarted(cause(delivery), event.campaign_id, event.attempt)
+
+
+def training_completed(
+    delivery: Delivery[training.TrainingCompleted],
+) -> events.TrainingCompleted:
+    """
+    Raises:
+        Poison: ``incomplete`` when the model has no digest or no engine.
+    """
+    event = delivery.event
+    if not (event.model.digest and event.model.engine.digest):
+        raise Poison("a trained model has a digest and an engine", code="incomplete")
+    return events.TrainingCompleted(cause(delivery), event.campaign_id, value(Model, event.model))
+
+
+def training_failed(delivery: Delivery[training.TrainingFailed]) -> events.TrainingFailed:
+    event = delivery.event
+    return events.TrainingFailed(cause(delivery), event.campaign_id, event.code, event.reason)
+
+
+def evaluation_completed(
+    delivery: Delivery[evaluation.EvaluationCompleted],
+) -> events.EvaluationCompleted:
+    event = delivery.event
+    seen = tuple(
+        Evidence(
+            name=f"{segment.segment or 'all'}.{metric.metric}",
+            value=_finite(metric.difference.estimate, "difference.estimate"),
+            lower=_finite(metric.difference.lower, "difference.lower"),
+            upper=_finite(metric.difference.upper, "difference.upper"),
+            n=metric.difference.n,
+        )
+        for segment in event.segments
+        for metric in segment.metrics
+    )
+    return events.EvaluationCompleted(
+        cause=cause(delivery),
+        campaign_id=event.campaign_id,
+        candidate_digest=event.candidate_digest,
+        passed=event.passed,
+        reasons=tuple(event.reasons),
+        evidence=seen,
+    )
+
+
+def evaluation_failed(
+    delivery: Delivery[evaluation.EvaluationFailed],
+) -> events.EvaluationFailed:
+    event = delivery.event
+    return events.EvaluationFailed(cause(delivery), event.campaign_id, event.code, event.reason)
+
+
+def engine_loaded(
+    delivery: Delivery[inference.EngineLoaded], campaign_id: str
+) -> events.EngineLoaded:
+    """Of the campaign that is running: an engine may be loaded for nobody's campaign."""
+    event = delivery.event
+    return events.EngineLoaded(
+        cause=cause(delivery),
+        campaign_id=campaign_id,
+        release_digest=event.release_digest,
+        replica=event.replica or "a replica",
+        ready=event.ready,
+        reason=event.reason,
+        seconds=event.seconds,
+    )
+
+
+def canary_evidence(delivery: Delivery[monitor.CanaryEvidence]) -> events.CanaryEvidence:
+    """
+    Raises:
+        Poison: ``bad_evidence`` for an unknown phase or an e-value that is no number.
+    """
+    event = delivery.event
+    if event.phase not in PHASES:
+        raise Poison(f"phase {event.phase} is unknown", code="bad_evidence")
+    difference = event.difference
+    observed = events.Observed(
+        phase=PHASES[event.phase],
+        share=_finite(event.share, "share"),
+        stage_answered=event.stage_answered,
+        candidate_answered=event.candidate_answered,
+        candidate_failed=event.candidate_failed,
+        champion_answered=event.champion_answered,
+        champion_failed=event.champion_failed,
+        scored=event.scored,
+        difference=_finite(difference.estimate, "difference.estimate"),
+        # Scores lie in [0, 1]: a side of the interval that is still open is at most this wide.
+        difference_lower=difference.lower if math.isfinite(difference.lower) else -1.0,
+        difference_upper=difference.upper if math.isfinite(difference.upper) else 1.0,
+        log_e_promote=_finite(event.log_e_promote, "log_e_promote"),
+        log_e_rollback=_finite(event.log_e_rollback, "log_e_rollback"),
+        candidate_latency_s=_finite(event.candidate_latency_s, "candidate_latency_s"),
+        champion_latency_s=_finite(event.champion_latency_s, "champion_latency_s"),
+    )
+    return events.CanaryEvidence(cause(delivery), event.campaign_id, observed)
+
+
+def operator_acted(delivery: Delivery[registry.OperatorActed]) -> events.OperatorActed:
+    """
+    Raises:
+        Poison: ``unknown_action``.
+    """
+    event = delivery.event
+    if event.action not in ACTIONS:
+        raise Poison(f"action {event.action} is unknown", code="unknown_action")
+    return events.OperatorActed(
+        cause=cause(delivery),
+        campaign_id=event.campaign_id,
+        action=ACTIONS[event.action],
+        operator=event.operator or "an operator",
+        reason=event.reason,
+    )
+
+
+def _finite(number: float, name: str) -> float:
+    if not math.isfinite(number):
+        raise Poison(f"{name} is {number}", code="bad_evidence")
+    return number

@@ -1,0 +1,177 @@
+"""Commands and stored things -> events and answers."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from protos.common.v1.common_pb2 import Artifact, Decoding, ModelVersion
+from protos.preprocessing.v1.preprocessing_events_pb2 import DatasetQuery, DatasetRequested
+from protos.registry.v1 import registry_events_pb2 as registry
+from protos.registry.v1 import registry_service_pb2 as service
+from protos.registry.v1.application_pb2 import Application, Gate
+from protos.training.v1.training_events_pb2 import Recipe, TrainingRequested
+from services.registry.domain import commands
+from services.registry.domain.events import Start
+from services.registry.domain.routing import Table
+from services.registry.domain.values import Evidence, Release
+from services.registry.ports import Applied, KeptCampaign, KeptDataset, KeptRelease
+from services.registry.wire.events import OPERATOR
+from services.registry.wire.values import message
+
+ROLES = {
+    commands.Role.CHAMPION: registry.ROLE_CHAMPION,
+    commands.Role.CANARY: registry.ROLE_CANARY,
+    commands.Role.SHADOW: registry.ROLE_SHADOW,
+}
+
+
+def timestamp(at: datetime) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(at)
+    return stamp
+
+
+def application_applied(applied: Applied) -> registry.ApplicationApplied:
+    return registry.ApplicationApplied(
+        application=message(Application, applied.application), revision=applied.revision
+    )
+
+
+def dataset_requested(
+    campaign_id: str, application: str, command: commands.RequestDataset
+) -> DatasetRequested:
+    return DatasetRequested(
+        campaign_id=campaign_id,
+        application=application,
+        query=message(DatasetQuery, command.query),
+    )
+
+
+def training_requested(
+    campaign_id: str, application: str, command: commands.RequestTraining
+) -> TrainingRequested:
+    return TrainingRequested(
+        run_id=command.run_id,
+        campaign_id=campaign_id,
+        application=application,
+        dataset_digest=command.dataset.dataset_digest,
+        train=message(Artifact, command.dataset.train),
+        recipe=message(Recipe, command.recipe),
+    )
+
+
+def candidate_registered(
+    campaign_id: str, application: str, command: commands.RegisterCandidate
+) -> registry.CandidateRegistered:
+    reference = command.reference
+    return registry.CandidateRegistered(
+        campaign_id=campaign_id,
+        application=application,
+        candidate=message(ModelVersion, command.candidate),
+        reference=message(ModelVersion, reference) if reference else None,
+        held_out=message(Artifact, command.dataset.held_out),
+        gate=message(Gate, command.gate),
+        decoding=message(Decoding, command.decoding),
+        prompt_template=command.prompt_template,
+    )
+
+
+def routing_table(table: Table) -> registry.RoutingTable:
+    """Champion first. Its share is what a canary leaves it; a shadow takes nothing."""
+    routes = []
+    taken = table.share if table.candidate and table.role is commands.Role.CANARY else 0.0
+    if table.champion:
+        routes.append(_route(table.champion, commands.Role.CHAMPION, 1.0 - taken))
+    if table.candidate:
+        routes.append(_route(table.candidate, table.role, table.share))
+    return registry.RoutingTable(
+        application=table.application,
+        version=table.version,
+        key_sha256=table.keys,
+        salt=table.salt,
+        campaign_id=table.campaign_id,
+        routes=routes,
+    )
+
+
+def _route(release: Release, role: commands.Role, share: float) -> registry.Route:
+    return registry.Route(release=message(registry.Release, release), role=ROLES[role], share=share)
+
+
+def campaign_transitioned(
+    campaign_id: str, application: str, transition: commands.Transition, at: datetime
+) -> registry.CampaignTransitioned:
+    return registry.CampaignTransitioned(
+        campaign_id=campaign_id,
+        application=application,
+        sequence=transition.sequence,
+        from_state=transition.from_state,
+        to_state=transition.to_state,
+        share=transition.share,
+        cause_topic=transition.cause.topic,
+        cause_event_id=transition.cause.event_id,
+        reason=transition.reason,
+        evidence=[_evidence(each) for each in transition.evidence],
+        policy_revision=transition.policy_revision,
+        at=timestamp(at),
+    )
+
+
+def _evidence(seen: Evidence) -> registry.Evidence:
+    return registry.Evidence(
+        name=seen.name, value=seen.value, lower=seen.lower, upper=seen.upper, n=seen.n
+    )
+
+
+def campaign_start(start: Start, kind: str) -> registry.CampaignStart:
+    champion, model = start.champion, start.champion_model
+    return registry.CampaignStart(
+        application=message(Application, start.application),
+        revision=start.revision,
+        kind=kind,
+        champion=message(registry.Release, champion) if champion else None,
+        champion_model=message(ModelVersion, model) if model else None,
+        ordinal=start.ordinal,
+        promotions=start.promotions,
+        active_campaign_id=start.active_campaign_id,
+    )
+
+
+def campaign(
+    kept: KeptCampaign, transitions: Sequence[registry.CampaignTransitioned]
+) -> service.Campaign:
+    state = kept.state
+    return service.Campaign(
+        campaign_id=state.campaign_id,
+        application=kept.application,
+        kind=state.kind or OPERATOR,
+        state=state.state.value,
+        share=state.share,
+        paused=state.paused,
+        outcome_reason=state.outcome_reason,
+        state_sha256=kept.sha256,
+        transitions=transitions,
+        started_at=timestamp(kept.started_at),
+    )
+
+
+def dataset_entry(kept: KeptDataset) -> service.DatasetEntry:
+    entry = message(service.DatasetEntry, kept.dataset)
+    entry.application = kept.application
+    entry.campaign_id = kept.campaign_id
+    return entry
+
+
+def release_entry(kept: KeptRelease, table: Table | None) -> service.ReleaseEntry:
+    """With the part that it plays in ``table`` now."""
+    entry = service.ReleaseEntry(
+        release=message(registry.Release, kept.release),
+        campaign_id=kept.campaign_id,
+        dataset_digest=kept.dataset_digest,
+        created_at=timestamp(kept.created_at),
+    )
+    for route in routing_table(table).routes if table else ():
+        if route.release.digest == kept.release.digest:
+            entry.role, entry.share = route.role, route.share
+    return entry

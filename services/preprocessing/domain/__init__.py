@@ -1,0 +1,1 @@
+"""How a record becomes a row, on which side it falls, and which rows a dataset takes."""

@@ -1,0 +1,62 @@
+"""Whether an entry becomes a row, given the rows that are like it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from services.preprocessing.domain.rows import Entry, Kind, Language, Rejection, Side
+from services.preprocessing.domain.similarity import NEAR, Fingerprint, jaccard
+from services.preprocessing.domain.text import repair
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What is kept of an entry."""
+
+    entry: Entry
+    side: Side
+    language: Language
+    fingerprint: Fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A kept row that may be the same as a new one."""
+
+    record_id: str
+    side: Side
+    content_digest: str
+    shingles: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """The row stays; training rows that it is the same as must go."""
+
+    evicted: tuple[str, ...] = ()
+
+
+def repaired(entry: Entry) -> Entry:
+    return replace(entry, contents={name: repair(text) for name, text in entry.contents.items()})
+
+
+def judge(row: Row, twins: Sequence[Twin]) -> Keep | Rejection:
+    """Reject what is there already, on whichever side.
+
+    An evaluation case is held out for ever: it takes the place of training rows that are
+    the same, and is rejected only for the sake of a row that is held out as well.
+    """
+    same = [(twin, likeness) for twin in twins if (likeness := _likeness(row, twin)) >= NEAR]
+    is_case = row.entry.kind is Kind.EVALUATION_CASE
+    for twin, likeness in same:
+        if is_case and twin.side is Side.TRAIN:
+            continue
+        exact = twin.content_digest == row.fingerprint.content_digest
+        code = "exact_duplicate" if exact else "near_duplicate"
+        return Rejection(code, f"of {twin.record_id}, likeness {likeness:.2f}")
+    return Keep(evicted=tuple(twin.record_id for twin, _ in same))
+
+
+def _likeness(row: Row, twin: Twin) -> float:
+    if row.fingerprint.content_digest == twin.content_digest:
+        return 1.0
+    return jaccard(row.fingerprint.shingles, twin.shingles)

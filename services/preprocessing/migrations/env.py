@@ -1,0 +1,5 @@
+"""Alembic's entry."""
+
+from libs.sql.migrate import run_migrations
+
+run_migrations()

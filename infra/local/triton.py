@@ -13,7 +13,7 @@ from infra.local.process import Probe, Process
 VENV: Final = REPO / ".venv-model"
 TEMPLATES: Final = REPO / "infra" / "triton"
 EMBEDDING: Final = "embedding"
-REPOSITORY_HEADER: Final = "x-repository-token"
+REPOSITORY_HEADER: Final = "perennial-repository"
 """gRPC clients of the model-repository API send ``triton-grpc-protocol-<this>: <token>``."""
 
 
@@ -98,5 +98,5 @@ def _lay_out(home: Home, server: Path, backends: Path) -> None:
         target = models(home) / EMBEDDING
         shutil.copytree(TEMPLATES / EMBEDDING, target, dirs_exist_ok=True)
         configuration = Template((target / "config.pbtxt").read_text())
-        filled = configuration.safe_substitute(directory=REPO / ".build" / EMBEDDING)
+        filled = configuration.safe_substitute(EMBEDDING_DIR=REPO / ".build" / EMBEDDING)
         (target / "config.pbtxt").write_text(filled)

@@ -77,11 +77,6 @@ class PartitionCTM:
         weights = bets.log_weights(len(self.counts), self.ordered)
         return float(np.logaddexp.reduce(weights + self.log_values))
 
-    def shares(self) -> tuple[Floats, Floats]:
-        """``(K,)`` expected and ``(K,)`` seen share of each cell; weights halve every 30 events."""
-        expected, seen = self.expected[0], self.seen[0]
-        return expected / max(expected.sum(), 1e-12), seen / max(seen.sum(), 1e-12)
-
     def _remember(self, widths: Floats, hits: Cells) -> None:
         size = len(hits)
         for row, half_life in enumerate(bets.HALF_LIVES):

@@ -10,6 +10,7 @@ from services.monitor.domain.detector import BLOCK, PartitionCTM, detector
 from services.monitor.domain.partition import Cells, Floats
 
 HISTORY = 500
+LATELY = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +28,31 @@ class CellShift:
 
 @dataclass(slots=True)
 class Channel:
-    """One partition of the signal; ``labels`` names its cells."""
+    """One partition of the signal.
+
+    Fields:
+        labels: names of its K cells.
+        reference: ``(K,)`` calibration events per cell.
+        lately: ``(K,)`` watched events per cell, weights halving every 30 events.
+    """
 
     labels: list[str]
     detector: PartitionCTM
+    reference: Floats
+    lately: Floats
+
+    def calibrate(self, cells: Cells) -> None:
+        self.reference += np.bincount(cells, minlength=len(self.reference))
+        self.detector.calibrate(cells)
+
+    def settle(self, cells: Cells) -> None:
+        landed = np.bincount(cells, minlength=len(self.lately))
+        self.lately = self.lately * 0.5 ** (len(cells) / LATELY) + landed
+        self.detector.settle(cells)
 
     def shifts(self) -> list[CellShift]:
-        expected, observed = self.detector.shares()
+        expected = self.reference / max(self.reference.sum(), 1.0)
+        observed = self.lately / max(self.lately.sum(), 1.0)
         rows = zip(self.labels, expected, observed, strict=True)
         return [CellShift(label, float(was), float(now)) for label, was, now in rows]
 
@@ -78,13 +97,10 @@ class Signal:
         values = [channel.detector.statistic() for channel in self.channels]
         return max(0.0, max(values) - math.log(len(self.channels)))
 
-    def loudest(self) -> Channel:
-        return max(self.channels, key=lambda channel: channel.detector.statistic())
-
     def calibrate(self, cells: Cells) -> None:
         """``(channels, n)`` cells of calibration rows."""
         for channel, row in zip(self.channels, cells, strict=True):
-            channel.detector.calibrate(row)
+            channel.calibrate(row)
         self.calibrated += cells.shape[1]
 
     def watch(self, cells: Cells) -> int | None:
@@ -106,7 +122,7 @@ class Signal:
 
     def _settle(self, block: Cells) -> None:
         for channel, row in zip(self.channels, block, strict=True):
-            channel.detector.settle(row)
+            channel.settle(row)
         self.events += BLOCK
         value = self.statistic
         self.alarmed = value >= self.threshold
@@ -116,4 +132,5 @@ class Signal:
 
 
 def channel(labels: list[str], ordered: bool, seed: int) -> Channel:
-    return Channel(labels=labels, detector=detector(len(labels), ordered, seed))
+    size = len(labels)
+    return Channel(labels, detector(size, ordered, seed), np.zeros(size), np.zeros(size))

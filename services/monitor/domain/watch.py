@@ -221,12 +221,13 @@ class Watch:
         )
 
     def _examples(self, signal: Signal) -> tuple[str, ...]:
-        """The newest distinct prompts in the cell that grew most, in the channel that rang."""
-        loudest = signal.loudest()
-        growth = [shift.growth for shift in loudest.shifts()]
-        column = 2 if signal.name == MEAN_LOGPROB else signal.channels.index(loudest)
+        """The newest distinct prompts in the cell of the signal that grew most."""
+        growth = [[shift.growth for shift in channel.shifts()] for channel in signal.channels]
+        grown = max(range(len(growth)), key=lambda number: max(growth[number]))
+        column = 2 if signal.name == MEAN_LOGPROB else grown
+        cell = int(np.argmax(growth[grown]))
         rows = zip(reversed(self.recent_prompts), reversed(self.recent_cells), strict=True)
-        found = [prompt for prompt, cells in rows if cells[column] == int(np.argmax(growth))]
+        found = [prompt for prompt, cells in rows if cells[column] == cell]
         return tuple(dict.fromkeys(found))[:EXAMPLES]
 
 

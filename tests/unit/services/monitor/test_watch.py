@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from services.monitor.domain.watch import MEAN_LOGPROB, PROMPT_EMBEDDING, Alarm, Watch, watch
-from tests.unit.services.monitor.traffic import Traffic
+
+from .traffic import Traffic
 
 
 def after(reference: int, traffic: Traffic, wanted: int = 300) -> Watch:

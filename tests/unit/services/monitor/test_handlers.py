@@ -1,0 +1,352 @@
+"""The monitor's records on the in-memory broker and a SQLite file: crashes, repeats, poison."""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from google.protobuf.message import Message
+
+from libs.events import codec, headers
+from libs.events.topics import (
+    APPLICATION_APPLIED,
+    BY_NAME,
+    CANARY_EVIDENCE,
+    DRIFT_DETECTED,
+    FEEDBACK_JOINED,
+    GENERATION_SERVED,
+    RETRAINING_TRIGGERED,
+    ROUTING,
+)
+from libs.faults import Fatal
+from libs.kafka.consumer import ConsumerLoop, Route
+from libs.kafka.memory import MemoryBroker
+from libs.kafka.table import MemoryTable
+from libs.sql.engine import connect
+from libs.sql.outbox import unpack
+from protos.feedback.v1.feedback_events_pb2 import FeedbackJoined
+from protos.inference.v1.inference_events_pb2 import GenerationServed
+from protos.monitor.v1.monitor_events_pb2 import ROLLOUT_PHASE_CANARY, ROLLOUT_PHASE_SHADOW
+from protos.registry.v1.application_pb2 import Application, DriftPolicy
+from protos.registry.v1.registry_events_pb2 import (
+    ROLE_CANARY,
+    ROLE_CHAMPION,
+    ROLE_SHADOW,
+    ApplicationApplied,
+    Release,
+    Role,
+    RoutingTable,
+)
+from protos.registry.v1.registry_events_pb2 import (
+    Route as RoutingRoute,
+)
+from services.monitor.adapters.sql import METADATA, OUTBOX, SqlStates
+from services.monitor.handlers import Batch, OnFeedbackJoined, OnGenerationServed
+
+from .traffic import Traffic
+
+
+class Killed(Exception):
+    """The process is gone."""
+
+
+def no_kill() -> None:
+    """The default fault."""
+
+
+@dataclass
+class Stack:
+    """One monitor after another over the same log and the same store."""
+
+    path: Path
+    broker: MemoryBroker = field(default_factory=MemoryBroker)
+    routing: MemoryTable[RoutingTable] = field(default_factory=lambda: MemoryTable(ROUTING))
+    applied: MemoryTable[ApplicationApplied] = field(
+        default_factory=lambda: MemoryTable(APPLICATION_APPLIED)
+    )
+
+    def __post_init__(self) -> None:
+        METADATA.create_all(connect(self.url))
+        drift = DriftPolicy(reference_events=90, average_run_length=10_000, new_rows=5)
+        declared = Application(name="support", drift=drift)
+        self.applied.put(ApplicationApplied(application=declared, revision=1))
+        self.crown("r1", 1)
+
+    @property
+    def url(self) -> str:
+        return f"sqlite:///{self.path}"
+
+    def crown(self, digest: str, version: int) -> None:
+        route = RoutingRoute(release=Release(digest=digest), role=ROLE_CHAMPION)
+        self.routing.put(RoutingTable(application="support", version=version, routes=[route]))
+
+    def monitor(
+        self, before_store: object = no_kill, after_store: object = no_kill
+    ) -> ConsumerLoop:
+        batch = Batch(SqlStates(connect(self.url)), self.routing, self.applied)
+        routes = [
+            Route(GENERATION_SERVED, OnGenerationServed(batch)),
+            Route(FEEDBACK_JOINED, OnFeedbackJoined(batch)),
+        ]
+        source = self.broker.source("monitor", [route.topic.name for route in routes])
+
+        def settle() -> None:
+            before_store()
+            batch.settle()
+            after_store()
+
+        return ConsumerLoop(source, self.broker.sink(), routes, settle)
+
+    def outbox(self, *topics: object) -> list[tuple[str, Message]]:
+        """Event id and event of everything that would be sent to ``topics``, in order."""
+        names = {topic.name for topic in topics}  # type: ignore[attr-defined]
+        with connect(self.url).connect() as connection:
+            rows = connection.execute(sa.select(OUTBOX).order_by(OUTBOX.c.seq)).all()
+        return [
+            (
+                headers.get(unpack(row.headers), headers.EVENT_ID) or "",
+                codec.decode(BY_NAME[row.topic], row.value),
+            )
+            for row in rows
+            if row.topic in names
+        ]
+
+
+def served(traffic: Traffic, far: bool = False, **changes: object) -> GenerationServed:
+    sample = traffic.sample(far=far)
+    event = GenerationServed(
+        generation_id=sample.generation_id,
+        application="support",
+        release_digest="r1",
+        role=ROLE_CHAMPION,
+        episode_id=sample.episode,
+        prompt=sample.prompt,
+        answer="Yes.",
+        completion_tokens=3,
+        latency_s=0.5,
+        time_to_first_token_s=0.1,
+        mean_logprob=sample.logprob,
+        finish_reason="stop",
+        embedding=sample.vector.astype("<f2").tobytes(),
+    )
+    event.MergeFrom(GenerationServed(**changes))  # type: ignore[arg-type]
+    return event
+
+
+def corrected(number: int) -> FeedbackJoined:
+    return FeedbackJoined(
+        feedback_id=f"f{number}",
+        version=1,
+        generation_id=f"g{number}",
+        application="support",
+        role=ROLE_CHAMPION,
+        prompt=f"question {number}",
+        correction=f"answer {number}",
+    )
+
+
+def rated(number: int, role: Role, rating: float) -> FeedbackJoined:
+    return FeedbackJoined(
+        feedback_id=f"f{number}",
+        version=1,
+        generation_id=f"g{number}",
+        application="support",
+        campaign_id="c1",
+        role=role,
+        canary_share=0.5,
+        rating=rating,
+    )
+
+
+def produce(stack: Stack, events: Sequence[GenerationServed | FeedbackJoined]) -> None:
+    for event in events:
+        if isinstance(event, GenerationServed):
+            stack.broker.produce(GENERATION_SERVED, event)
+        else:
+            stack.broker.produce(FEEDBACK_JOINED, event)
+
+
+def drifting(stack: Stack) -> None:
+    """200 quiet answers, then 60 of another domain and their corrections."""
+    traffic = Traffic(3)
+    produce(stack, [served(traffic) for _ in range(200)])
+    produce(stack, [served(traffic, far=True) for _ in range(60)])
+    produce(stack, [corrected(number) for number in range(8)])
+
+
+def drain(loop: ConsumerLoop, size: int) -> None:
+    while loop.step(max_records=size):
+        pass
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Stack:
+    return Stack(tmp_path / "monitor.db")
+
+
+def test_drift_becomes_one_alarm_and_one_campaign(stack: Stack) -> None:
+    drifting(stack)
+
+    drain(stack.monitor(), 500)
+
+    [(alarm_id, alarm)] = stack.outbox(DRIFT_DETECTED)
+    [(_, trigger)] = stack.outbox(RETRAINING_TRIGGERED)
+    assert (alarm.signal, alarm.cause) == ("prompt_embedding", "input")  # type: ignore[attr-defined]
+    assert 110 < alarm.at_event <= 150  # type: ignore[attr-defined]
+    assert trigger.drift_event_id == alarm_id  # type: ignore[attr-defined]
+    assert trigger.new_rows >= 5  # type: ignore[attr-defined]
+
+
+def test_the_same_log_gives_the_same_events_in_batches_of_any_size(tmp_path: Path) -> None:
+    found = []
+
+    for size in (500, 17):
+        stack = Stack(tmp_path / f"{size}.db")
+        drifting(stack)
+        drain(stack.monitor(), size)
+        found.append(stack.outbox(DRIFT_DETECTED)[0])
+
+    assert found[0][0] == found[1][0]
+    assert found[0][1].at_event == found[1][1].at_event  # type: ignore[attr-defined]
+    assert found[0][1].statistic == found[1][1].statistic  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("moment", ["before_store", "after_store"])
+def test_killed_in_every_third_batch_it_gives_the_same_alarm_and_campaign(
+    tmp_path: Path, moment: str
+) -> None:
+    calm, stormy = Stack(tmp_path / "calm.db"), Stack(tmp_path / "stormy.db")
+    drifting(calm)
+    drifting(stormy)
+    turns = iter(range(10_000))
+
+    def kill() -> None:
+        if next(turns) % 3 == 2:
+            raise Killed
+
+    drain(calm.monitor(), 20)
+    loop = stormy.monitor(**{moment: kill})
+    while True:
+        try:
+            drain(loop, 20)
+            break
+        except Killed:
+            loop = stormy.monitor(**{moment: kill})
+
+    topics = (DRIFT_DETECTED, RETRAINING_TRIGGERED)
+    sent, again = calm.outbox(*topics), stormy.outbox(*topics)
+    assert [event_id for event_id, _ in sent] == [event_id for event_id, _ in again]
+    assert sent[0][1].statistic == again[0][1].statistic  # type: ignore[attr-defined]
+    assert len(sent) == 2
+
+
+def test_a_redelivered_log_changes_nothing(stack: Stack) -> None:
+    drifting(stack)
+    drain(stack.monitor(), 500)
+    before = stack.outbox(*BY_NAME.values())
+
+    stack.broker.committed.clear()
+    drain(stack.monitor(), 50)
+
+    assert stack.outbox(*BY_NAME.values()) == before
+
+
+def test_a_new_champion_takes_a_reference_of_its_own(stack: Stack) -> None:
+    drifting(stack)
+    drain(stack.monitor(), 500)
+    stack.crown("r2", 2)
+    traffic = Traffic(4, made=1_000)
+
+    produce(stack, [served(traffic, far=True, release_digest="r2") for _ in range(250)])
+    produce(stack, [served(traffic, release_digest="r2") for _ in range(40)])
+    drain(stack.monitor(), 500)
+
+    alarms = [alarm for _, alarm in stack.outbox(DRIFT_DETECTED)]
+    assert [alarm.release_digest for alarm in alarms] == ["r1", "r2"]  # type: ignore[attr-defined]
+    assert alarms[1].at_event > 160  # type: ignore[attr-defined]
+
+
+def test_canary_evidence_counts_both_arms_and_their_scores(stack: Stack) -> None:
+    traffic = Traffic(5)
+    share = {"campaign_id": "c1", "canary_share": 0.5}
+    produce(
+        stack,
+        [
+            served(traffic, campaign_id="c1", role=ROLE_SHADOW, release_digest="r2"),
+            served(traffic, campaign_id="c1"),
+            served(traffic, **share),
+            served(traffic, role=ROLE_CANARY, release_digest="r2", **share),
+            served(traffic, role=ROLE_CANARY, release_digest="r2", error_code="x", **share),
+            rated(1, ROLE_CANARY, 1.0),
+            rated(2, ROLE_CHAMPION, 0.0),
+        ],
+    )
+
+    drain(stack.monitor(), 500)
+
+    (_, shadow), (_, canary) = stack.outbox(CANARY_EVIDENCE)
+    assert shadow.phase == ROLLOUT_PHASE_SHADOW  # type: ignore[attr-defined]
+    assert (shadow.candidate_answered, shadow.champion_answered) == (1, 1)  # type: ignore[attr-defined]
+    assert canary.phase == ROLLOUT_PHASE_CANARY  # type: ignore[attr-defined]
+    assert (canary.candidate_answered, canary.candidate_failed) == (1, 1)  # type: ignore[attr-defined]
+    assert (canary.champion_answered, canary.scored) == (1, 2)  # type: ignore[attr-defined]
+    assert (canary.stage_answered, canary.share) == (2, 0.5)  # type: ignore[attr-defined]
+    assert canary.log_e_promote > 0 > canary.log_e_rollback  # type: ignore[attr-defined]
+    assert canary.difference.lower <= canary.difference.estimate  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"latency_s": float("nan")},
+        {"mean_logprob": float("inf")},
+        {"canary_share": 1.5},
+        {"embedding": b"\0"},
+        {"embedding": struct.pack("<e", float("nan"))},
+        {"application": "No Such Name!"},
+    ],
+    ids=str,
+)
+def test_a_bad_answer_is_a_dead_letter_and_the_next_one_counts(
+    stack: Stack, changes: dict[str, object]
+) -> None:
+    traffic = Traffic(6)
+    bad = served(traffic)
+    bad.ClearField("embedding")
+    bad.MergeFrom(GenerationServed(**changes))  # type: ignore[arg-type]
+    produce(stack, [bad, served(traffic)])
+
+    drain(stack.monitor(), 500)
+
+    assert len(stack.broker.logs[f"{GENERATION_SERVED.name}.dlq"]) == 1
+    state = SqlStates(connect(stack.url)).load("support")
+    assert state is not None
+    assert state.releases["r1"].windows.minutes[0].answered == 1
+
+
+def test_two_monitors_of_one_application_cannot_both_store(stack: Stack) -> None:
+    traffic = Traffic(7)
+    first, second = stack.monitor(), stack.monitor()
+    produce(stack, [served(traffic)])
+    first.step()
+    second.step()
+    produce(stack, [served(traffic)])
+    first.step()
+
+    with pytest.raises(Fatal, match="another process"):
+        second.step()
+
+
+def test_the_stored_state_is_small_and_its_fit_is_written_once(stack: Stack) -> None:
+    traffic = Traffic(8)
+    produce(stack, [served(traffic) for _ in range(300)])
+
+    drain(stack.monitor(), 40)
+
+    with connect(stack.url).connect() as connection:
+        sizes = connection.execute(sa.text("select length(state), length(fit) from releases")).one()
+    assert sizes[0] < 150_000
+    assert sizes[1] >= 30 * traffic.centres.shape[1] * np.dtype(np.float32).itemsize

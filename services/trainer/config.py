@@ -1,0 +1,36 @@
+"""The trainer's settings."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from libs.runtime.config import (
+    DoorSettings,
+    KafkaSettings,
+    OperatorSettings,
+    S3Settings,
+    SqlSettings,
+    StatefulSettings,
+)
+
+
+class Settings(OperatorSettings, StatefulSettings):
+    kafka: KafkaSettings
+    s3: S3Settings
+    sql: SqlSettings
+    rpc: DoorSettings
+    model_python: Path
+    """Interpreter of the model environment; torch is not in this one."""
+    base_model: Path
+    """Directory with config.json, model.safetensors, tokenizer.json, chat_template.jinja."""
+    threads: int = Field(default=2, ge=1)
+    """Of one training job; more than the machine's cores makes it slower."""
+    max_tokens: int = Field(default=1024, ge=16)
+    """Longest pair that is trained on; longer rows are left out and counted."""
+    precision: Literal["q8_0", "f16"] = "q8_0"
+    """Of the CPU engine."""
+    lease_s: float = Field(default=20.0, gt=0)
+    """How long after a kill a run waits before another worker takes it."""
+    heartbeat_s: float = Field(default=2.0, gt=0)
+    """How often the lease is renewed; also how soon a cancellation is heard."""

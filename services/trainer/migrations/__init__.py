@@ -1,0 +1,1 @@
+"""The trainer's schema, version by version."""

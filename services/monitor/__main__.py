@@ -1,3 +1,5 @@
+"""Start the monitor."""
+
 from libs.runtime.service import run
 from services.monitor.compose import build
 

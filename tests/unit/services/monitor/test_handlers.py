@@ -1,14 +1,14 @@
 """The monitor's records on the in-memory broker and a SQLite file: crashes, repeats, poison."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import sqlalchemy as sa
-from google.protobuf.message import Message
 
 from libs.events import codec, headers
 from libs.events.topics import (
@@ -20,6 +20,7 @@ from libs.events.topics import (
     GENERATION_SERVED,
     RETRAINING_TRIGGERED,
     ROUTING,
+    Topic,
 )
 from libs.faults import Fatal
 from libs.kafka.consumer import ConsumerLoop, Route
@@ -84,10 +85,10 @@ class Stack:
         self.routing.put(RoutingTable(application="support", version=version, routes=[route]))
 
     def monitor(
-        self, before_store: object = no_kill, after_store: object = no_kill
+        self, before_store: Callable[[], None] = no_kill, after_store: Callable[[], None] = no_kill
     ) -> ConsumerLoop:
         batch = Batch(SqlStates(connect(self.url)), self.routing, self.applied)
-        routes = [
+        routes: list[Route[Any]] = [
             Route(GENERATION_SERVED, OnGenerationServed(batch)),
             Route(FEEDBACK_JOINED, OnFeedbackJoined(batch)),
         ]
@@ -100,9 +101,9 @@ class Stack:
 
         return ConsumerLoop(source, self.broker.sink(), routes, settle)
 
-    def outbox(self, *topics: object) -> list[tuple[str, Message]]:
+    def outbox(self, *topics: Topic[Any]) -> list[tuple[str, Any]]:
         """Event id and event of everything that would be sent to ``topics``, in order."""
-        names = {topic.name for topic in topics}  # type: ignore[attr-defined]
+        names = {topic.name for topic in topics}
         with connect(self.url).connect() as connection:
             rows = connection.execute(sa.select(OUTBOX).order_by(OUTBOX.c.seq)).all()
         return [
@@ -115,7 +116,7 @@ class Stack:
         ]
 
 
-def served(traffic: Traffic, far: bool = False, **changes: object) -> GenerationServed:
+def served(traffic: Traffic, far: bool = False, **changes: Any) -> GenerationServed:
     sample = traffic.sample(far=far)
     event = GenerationServed(
         generation_id=sample.generation_id,
@@ -132,7 +133,7 @@ def served(traffic: Traffic, far: bool = False, **changes: object) -> Generation
         finish_reason="stop",
         embedding=sample.vector.astype("<f2").tobytes(),
     )
-    event.MergeFrom(GenerationServed(**changes))  # type: ignore[arg-type]
+    event.MergeFrom(GenerationServed(**changes))
     return event
 
 
@@ -148,7 +149,7 @@ def corrected(number: int) -> FeedbackJoined:
     )
 
 
-def rated(number: int, role: Role, rating: float) -> FeedbackJoined:
+def rated(number: int, role: Role.ValueType, rating: float) -> FeedbackJoined:
     return FeedbackJoined(
         feedback_id=f"f{number}",
         version=1,
@@ -194,10 +195,10 @@ def test_drift_becomes_one_alarm_and_one_campaign(stack: Stack) -> None:
 
     [(alarm_id, alarm)] = stack.outbox(DRIFT_DETECTED)
     [(_, trigger)] = stack.outbox(RETRAINING_TRIGGERED)
-    assert (alarm.signal, alarm.cause) == ("prompt_embedding", "input")  # type: ignore[attr-defined]
-    assert 110 < alarm.at_event <= 150  # type: ignore[attr-defined]
-    assert trigger.drift_event_id == alarm_id  # type: ignore[attr-defined]
-    assert trigger.new_rows >= 5  # type: ignore[attr-defined]
+    assert (alarm.signal, alarm.cause) == ("prompt_embedding", "input")
+    assert 110 < alarm.at_event <= 150
+    assert trigger.drift_event_id == alarm_id
+    assert trigger.new_rows >= 5
 
 
 def test_the_same_log_gives_the_same_events_in_batches_of_any_size(tmp_path: Path) -> None:
@@ -210,8 +211,8 @@ def test_the_same_log_gives_the_same_events_in_batches_of_any_size(tmp_path: Pat
         found.append(stack.outbox(DRIFT_DETECTED)[0])
 
     assert found[0][0] == found[1][0]
-    assert found[0][1].at_event == found[1][1].at_event  # type: ignore[attr-defined]
-    assert found[0][1].statistic == found[1][1].statistic  # type: ignore[attr-defined]
+    assert found[0][1].at_event == found[1][1].at_event
+    assert found[0][1].statistic == found[1][1].statistic
 
 
 @pytest.mark.parametrize("moment", ["before_store", "after_store"])
@@ -239,7 +240,7 @@ def test_killed_in_every_third_batch_it_gives_the_same_alarm_and_campaign(
     topics = (DRIFT_DETECTED, RETRAINING_TRIGGERED)
     sent, again = calm.outbox(*topics), stormy.outbox(*topics)
     assert [event_id for event_id, _ in sent] == [event_id for event_id, _ in again]
-    assert sent[0][1].statistic == again[0][1].statistic  # type: ignore[attr-defined]
+    assert sent[0][1].statistic == again[0][1].statistic
     assert len(sent) == 2
 
 
@@ -265,13 +266,13 @@ def test_a_new_champion_takes_a_reference_of_its_own(stack: Stack) -> None:
     drain(stack.monitor(), 500)
 
     alarms = [alarm for _, alarm in stack.outbox(DRIFT_DETECTED)]
-    assert [alarm.release_digest for alarm in alarms] == ["r1", "r2"]  # type: ignore[attr-defined]
-    assert alarms[1].at_event > 160  # type: ignore[attr-defined]
+    assert [alarm.release_digest for alarm in alarms] == ["r1", "r2"]
+    assert alarms[1].at_event > 160
 
 
 def test_canary_evidence_counts_both_arms_and_their_scores(stack: Stack) -> None:
     traffic = Traffic(5)
-    share = {"campaign_id": "c1", "canary_share": 0.5}
+    share: dict[str, Any] = {"campaign_id": "c1", "canary_share": 0.5}
     produce(
         stack,
         [
@@ -288,14 +289,14 @@ def test_canary_evidence_counts_both_arms_and_their_scores(stack: Stack) -> None
     drain(stack.monitor(), 500)
 
     (_, shadow), (_, canary) = stack.outbox(CANARY_EVIDENCE)
-    assert shadow.phase == ROLLOUT_PHASE_SHADOW  # type: ignore[attr-defined]
-    assert (shadow.candidate_answered, shadow.champion_answered) == (1, 1)  # type: ignore[attr-defined]
-    assert canary.phase == ROLLOUT_PHASE_CANARY  # type: ignore[attr-defined]
-    assert (canary.candidate_answered, canary.candidate_failed) == (1, 1)  # type: ignore[attr-defined]
-    assert (canary.champion_answered, canary.scored) == (1, 2)  # type: ignore[attr-defined]
-    assert (canary.stage_answered, canary.share) == (2, 0.5)  # type: ignore[attr-defined]
-    assert canary.log_e_promote > 0 > canary.log_e_rollback  # type: ignore[attr-defined]
-    assert canary.difference.lower <= canary.difference.estimate  # type: ignore[attr-defined]
+    assert shadow.phase == ROLLOUT_PHASE_SHADOW
+    assert (shadow.candidate_answered, shadow.champion_answered) == (1, 1)
+    assert canary.phase == ROLLOUT_PHASE_CANARY
+    assert (canary.candidate_answered, canary.candidate_failed) == (1, 1)
+    assert (canary.champion_answered, canary.scored) == (1, 2)
+    assert (canary.stage_answered, canary.share) == (2, 0.5)
+    assert canary.log_e_promote > 0 > canary.log_e_rollback
+    assert canary.difference.lower <= canary.difference.estimate
 
 
 @pytest.mark.parametrize(
@@ -311,12 +312,12 @@ def test_canary_evidence_counts_both_arms_and_their_scores(stack: Stack) -> None
     ids=str,
 )
 def test_a_bad_answer_is_a_dead_letter_and_the_next_one_counts(
-    stack: Stack, changes: dict[str, object]
+    stack: Stack, changes: dict[str, Any]
 ) -> None:
     traffic = Traffic(6)
     bad = served(traffic)
     bad.ClearField("embedding")
-    bad.MergeFrom(GenerationServed(**changes))  # type: ignore[arg-type]
+    bad.MergeFrom(GenerationServed(**changes))
     produce(stack, [bad, served(traffic)])
 
     drain(stack.monitor(), 500)

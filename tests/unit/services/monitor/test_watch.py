@@ -27,10 +27,9 @@ def until_alarm(found: Watch, traffic: Traffic, most: int = 2_000, **shift: floa
 def test_the_reference_is_collected_before_anything_is_judged() -> None:
     traffic = Traffic(1)
 
-    found = after(299, traffic)
-    assert not found.watching
-    found.observe(traffic.sample())
+    early, found = after(299, Traffic(1)), after(300, traffic)
 
+    assert not early.watching
     assert found.watching
     assert found.collected == 300
     assert [signal.name for signal in found.signals] == [PROMPT_EMBEDDING, MEAN_LOGPROB]

@@ -36,4 +36,4 @@ class Traffic:
 
     def _vector(self, topic: int) -> NDArray[np.float16]:
         noisy = self.centres[topic] + 0.7 * self.random.normal(size=DIMENSIONS)
-        return (noisy / np.linalg.norm(noisy)).astype(np.float16)
+        return np.asarray(noisy / np.linalg.norm(noisy), np.float16)

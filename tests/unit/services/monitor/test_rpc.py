@@ -1,0 +1,69 @@
+"""The operator's door and the store's tables."""
+
+import asyncio
+from pathlib import Path
+
+from libs.sql.engine import connect
+from libs.sql.migrate import differences, upgrade
+from protos.monitor.v1.monitor_service_pb2 import ListSignalsRequest, ListWindowsRequest
+from services.monitor.adapters.sql import METADATA, SqlStates
+from services.monitor.domain.application import Application, Release
+from services.monitor.domain.watch import Watch, watch
+from services.monitor.rpc import MonitorServicer
+
+from .test_windows import PLAIN
+from .traffic import Traffic
+
+
+def door(path: Path, watched: Watch) -> MonitorServicer:
+    """A door over a store with one application."""
+    engine = connect(f"sqlite:///{path}/monitor.db")
+    METADATA.create_all(engine)
+    state = Application("support", releases={"r1": Release(watch=watched)})
+    state.releases["r1"].windows.add(PLAIN)
+    state.touched.add("r1")
+    state.settle()
+    SqlStates(engine).store([state], lambda _: None)
+    return MonitorServicer(SqlStates(engine))
+
+
+def signals(servicer: MonitorServicer, name: str = "") -> list[tuple[str, str, int, int]]:
+    request = ListSignalsRequest(application=name)
+    answer = asyncio.run(servicer.ListSignals(request, None))  # type: ignore[arg-type]  # unused
+    return [(each.name, each.phase, each.events, len(each.history)) for each in answer.signals]
+
+
+def test_signals_tell_their_phase_and_history(tmp_path: Path) -> None:
+    traffic, watched = Traffic(1), watch("support", "r1", 90, 10_000)
+    for _ in range(20):
+        watched.observe(traffic.sample())
+    early = signals(door(tmp_path, watched))
+    for _ in range(170):
+        watched.observe(traffic.sample())
+
+    (tmp_path / "later").mkdir()
+    later = signals(door(tmp_path / "later", watched), "support")
+
+    assert early == [("prompt_embedding", "collecting reference", 20, 0)]
+    assert later[0] == ("prompt_embedding", "watching", 190, 10)
+    assert later[1][0] == "mean_logprob"
+
+
+def test_windows_are_listed_by_release(tmp_path: Path) -> None:
+    servicer = door(tmp_path, watch("support", "r1", 90, 10_000))
+
+    request = ListWindowsRequest(application="support")
+    answer = asyncio.run(servicer.ListWindows(request, None))  # type: ignore[arg-type]  # unused
+
+    [window] = answer.windows
+    assert (window.release_digest, window.answered, window.completion_tokens) == ("r1", 1, 7)
+    assert (window.latency_p50_s, window.time_to_first_token_p95_s) == (1.0, 0.1)
+
+
+def test_the_migrations_make_the_declared_tables(tmp_path: Path) -> None:
+    engine = connect(f"sqlite:///{tmp_path}/monitor.db")
+
+    upgrade(engine, "services.monitor")
+    upgrade(engine, "services.monitor")
+
+    assert differences(engine, METADATA) == []

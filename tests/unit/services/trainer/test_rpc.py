@@ -1,0 +1,60 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from libs.rpc.client import channel
+from libs.rpc.server import Doorkeeper
+from protos.training.v1 import training_service_pb2 as messages
+from protos.training.v1.training_service_pb2_grpc import TrainingServiceStub
+from services.trainer.handlers import Cancel, Get, Submit
+from services.trainer.rpc import TrainingServicer
+from tests.unit.services.trainer.fakes import ScriptedJob, Trainer, succeeds
+
+TOKEN = "an operator's token"
+
+
+@pytest.fixture
+def trainer(tmp_path: Path) -> Trainer:
+    return Trainer(tmp_path, ScriptedJob([succeeds]))
+
+
+@pytest.fixture
+async def address(trainer: Trainer) -> AsyncIterator[str]:
+    runs = trainer.runs
+    server = grpc.aio.server(interceptors=[Doorkeeper(TOKEN)])
+    TrainingServicer(Submit(runs), Get(runs), Cancel(runs)).register(server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    yield f"127.0.0.1:{port}"
+    await server.stop(None)
+
+
+async def test_a_submitted_run_is_watched_to_its_end(trainer: Trainer, address: str) -> None:
+    async with channel(address, TOKEN) as connection:
+        stub = TrainingServiceStub(connection)
+        answer = await stub.Submit(messages.SubmitRequest(request=trainer.request()))
+        await trainer.work()
+
+        seen = [run async for run in stub.Watch(messages.WatchRequest(run_id="run-1"))]
+
+    assert answer.run.state == messages.RUN_STATE_QUEUED
+    assert seen[-1].state == messages.RUN_STATE_COMPLETED
+    assert seen[-1].application == "bank"
+
+
+async def test_the_door_is_closed_without_the_token(address: str) -> None:
+    async with channel(address, "wrong") as connection:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await TrainingServiceStub(connection).Get(messages.GetRequest(run_id="run-1"))
+
+    assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_an_unknown_run_is_not_found(address: str) -> None:
+    async with channel(address, TOKEN) as connection:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await TrainingServiceStub(connection).Cancel(messages.CancelRequest(run_id="nobody"))
+
+    assert refused.value.code() is grpc.StatusCode.NOT_FOUND

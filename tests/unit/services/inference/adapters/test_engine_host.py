@@ -1,0 +1,151 @@
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from libs.artifacts.memory import MemoryStore
+from libs.faults import Poison, Retryable
+from services.inference.adapters import triton
+from services.inference.adapters.engine_host import TritonHost
+from services.inference.domain.release import Engine, File
+from tests.unit.services.inference.triton_twin import TritonTwin, serving
+
+TEMPLATES = Path(__file__).parents[5] / "infra" / "triton" / "llm"
+
+
+@dataclass
+class World:
+    twin: TritonTwin
+    store: MemoryStore
+    host: TritonHost
+    root: Path
+
+    def engine(self, digest: str = "ab" * 32, content: bytes = b"GGUF") -> Engine:
+        def stored(data: bytes) -> File:
+            found = self.store.put(data, "application/octet-stream")
+            return File(found.uri, found.sha256, found.size_bytes, found.media_type)
+
+        return Engine(digest, stored(content), stored(b"{}"), "")
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    templates = tmp_path / "templates"
+    (templates / "1").mkdir(parents=True)
+    (templates / "1" / "model.py").write_text("# the model\n")
+    (templates / "config.pbtxt").write_text('name: "${name}" gguf "${gguf}" gb ${cache_size_gb}')
+    (tmp_path / "repository").mkdir()
+    twin, store = TritonTwin(), MemoryStore()
+    async with serving(twin) as address, triton.connect(address) as channel:
+        host = TritonHost(
+            channel=channel,
+            token=twin.token,
+            store=store,
+            templates=templates,
+            model_repository=tmp_path / "repository",
+            cache=tmp_path / "engines",
+            cache_size_gb=0.3,
+            timeout_s=5.0,
+        )
+        yield World(twin, store, host, tmp_path)
+
+
+async def test_a_loaded_engine_has_its_files_and_its_model_directory(world: World) -> None:
+    engine = world.engine()
+
+    await world.host.load(engine)
+
+    gguf = world.root / "engines" / engine.digest[:16] / "model.gguf"
+    model = world.root / "repository" / engine.model_name
+    assert gguf.read_bytes() == b"GGUF"
+    assert (model / "config.pbtxt").read_text() == (
+        f'name: "{engine.model_name}" gguf "{gguf}" gb 0.3'
+    )
+    assert (model / "1" / "model.py").exists()
+    assert world.twin.models == {engine.model_name}
+    assert [path.name for path in model.parent.iterdir()] == [engine.model_name]
+
+
+async def test_files_that_are_here_are_not_fetched_again(world: World) -> None:
+    engine = world.engine()
+    await world.host.load(engine)
+    world.store.objects.clear()
+
+    await world.host.load(engine)
+
+
+async def test_a_damaged_file_is_fetched_again(world: World) -> None:
+    engine = world.engine()
+    await world.host.load(engine)
+    gguf = world.root / "engines" / engine.digest[:16] / "model.gguf"
+    gguf.write_bytes(b"GGUX")
+
+    await world.host.load(engine)
+
+    assert hashlib.sha256(gguf.read_bytes()).hexdigest() == engine.weights.sha256
+
+
+async def test_weights_that_nobody_has_are_poison(world: World) -> None:
+    engine = world.engine()
+    world.store.objects.clear()
+
+    with pytest.raises(Poison) as refusal:
+        await world.host.load(engine)
+
+    assert refusal.value.code == "artifact_missing"
+    assert list((world.root / "repository").iterdir()) == []
+
+
+async def test_an_engine_that_triton_cannot_load_is_poison(world: World) -> None:
+    engine = world.engine("0123456789broken" + "0" * 48)
+
+    with pytest.raises(Poison) as refusal:
+        await world.host.load(engine)
+
+    assert refusal.value.code == "engine_refused"
+
+
+async def test_a_wrong_token_is_poison_and_not_waited_for(world: World) -> None:
+    world.twin.token = "another"
+
+    with pytest.raises(Poison):
+        await world.host.load(world.engine())
+
+
+async def test_a_triton_that_is_away_is_waited_for(world: World) -> None:
+    async with triton.connect("127.0.0.1:1") as nowhere:
+        host = TritonHost(
+            **{name: getattr(world.host, name) for name in TritonHost.__slots__}
+            | {"channel": nowhere}
+        )
+        with pytest.raises(Retryable):
+            await host.load(world.engine())
+
+
+async def test_an_unloaded_engine_leaves_no_directory_but_its_files(world: World) -> None:
+    engine = world.engine()
+    await world.host.load(engine)
+
+    await world.host.unload(engine.digest)
+
+    assert world.twin.models == set()
+    assert list((world.root / "repository").iterdir()) == []
+    assert (world.root / "engines" / engine.digest[:16] / "model.gguf").exists()
+
+
+async def test_only_the_newest_idle_engines_keep_their_files(world: World) -> None:
+    for number in range(7):
+        engine = world.engine(f"{number:064x}"[::-1], content=b"GGUF%d" % number)
+        await world.host.load(engine)
+        await world.host.unload(engine.digest)
+
+    assert len(list((world.root / "engines").iterdir())) <= 5
+
+
+def test_the_template_has_the_variables_that_are_filled_in() -> None:
+    text = (TEMPLATES / "config.pbtxt").read_text()
+
+    for name in ("name", "gguf", "tokenizer", "cache_size_gb"):
+        assert f"${{{name}}}" in text

@@ -1,0 +1,72 @@
+import pytest
+from jinja2 import TemplateError
+from jinja2.exceptions import SecurityError
+
+from services.inference.domain.generation import Message, sampling
+from services.inference.domain.prompt import render
+from services.inference.domain.release import Decoding, Engine, Release
+from tests.unit.services.inference.fakes import CHAMPION, ask, release
+
+CHAT = (
+    "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}{% if tools %}never{% endif %}"
+)
+
+
+def chatting(prompt_template: str = "", chat_template: str = CHAT) -> Release:
+    old = CHAMPION.engine
+    engine = Engine(old.digest, old.weights, old.tokenizer, chat_template)
+    return release("champion", engine=engine, prompt_template=prompt_template)
+
+
+def test_the_chat_template_gets_all_messages() -> None:
+    messages = (Message("system", "Be brief."), Message("user", "Hi"))
+
+    text = render(chatting(), messages)
+
+    assert text == "<|system|>Be brief.\n<|user|>Hi\n<|assistant|>"
+
+
+def test_the_prompt_template_wraps_the_last_user_message_only() -> None:
+    messages = (Message("user", "one"), Message("assistant", "two"), Message("user", "three"))
+
+    text = render(chatting("Q: {{ question }}"), messages)
+
+    assert text == "<|user|>one\n<|assistant|>two\n<|user|>Q: three\n<|assistant|>"
+
+
+def test_a_question_is_data_and_no_template() -> None:
+    text = render(chatting("{{ question }}"), (Message("user", "{{ 7 * 7 }}"),))
+
+    assert "{{ 7 * 7 }}" in text
+
+
+@pytest.mark.parametrize("template", ["{{ questoin }}", "{% if %}", "{{ raise_exception('no') }}"])
+def test_a_template_that_cannot_be_filled_is_an_error(template: str) -> None:
+    with pytest.raises(TemplateError):
+        render(chatting(template), (Message("user", "Hi"),))
+
+
+def test_a_template_cannot_leave_its_sandbox() -> None:
+    with pytest.raises(SecurityError):
+        render(chatting("{{ question.__class__.__mro__ }}"), (Message("user", "Hi"),))
+
+
+def test_a_request_may_ask_for_less_than_the_release_allows_and_not_for_more() -> None:
+    decoding = Decoding(max_tokens=64, temperature=0.3, top_p=0.0, seed=0)
+    generation_id = "01980000-0000-7000-8000-000000000000"
+
+    assert sampling(ask(max_tokens=10), decoding, generation_id).max_tokens == 10
+    assert sampling(ask(max_tokens=900), decoding, generation_id).max_tokens == 64
+    assert sampling(ask(), decoding, generation_id).temperature == 0.3
+    assert sampling(ask(temperature=0.0), decoding, generation_id).temperature == 0.0
+    assert sampling(ask(), decoding, generation_id).top_p == 1.0
+
+
+def test_an_unseeded_answer_draws_its_seed_from_its_id() -> None:
+    decoding = Decoding(max_tokens=64, temperature=1.0, top_p=1.0, seed=0)
+    one, other = "01980000-0000-7000-8000-00000000000a", "01980000-0000-7000-8000-00000000000b"
+
+    assert sampling(ask(), decoding, one) == sampling(ask(), decoding, one)
+    assert sampling(ask(), decoding, one).seed != sampling(ask(), decoding, other).seed
+    assert sampling(ask(seed=5), decoding, one).seed == 5

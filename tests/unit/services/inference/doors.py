@@ -1,0 +1,67 @@
+"""Both doors on real local sockets, over a fake engine."""
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+from libs.http.server import HttpServer
+from libs.rpc.server import RpcServer
+from libs.runtime.clock import SystemClock
+from libs.runtime.config import DoorSettings
+from services.inference.domain.admission import Admission
+from services.inference.domain.loaded import LoadedEngines
+from services.inference.handlers.answer import Answer, Runner
+from services.inference.http import OpenAiHttp
+from services.inference.ports import Journal
+from services.inference.rpc import SERVICE, InferenceRpc
+from tests.unit.services.inference.fakes import (
+    CHAMPION,
+    FakeGenerator,
+    MemoryJournal,
+    MemoryRouting,
+    table,
+)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass
+class Doors:
+    generator: FakeGenerator = field(
+        default_factory=lambda: FakeGenerator({CHAMPION.engine.digest})
+    )
+    routing: MemoryRouting = field(default_factory=lambda: MemoryRouting([table()]))
+    loaded: LoadedEngines = field(default_factory=LoadedEngines)
+    events: MemoryJournal = field(default_factory=MemoryJournal)
+    journal: Journal | None = None
+    admission: Admission = field(default_factory=lambda: Admission(4))
+    http_port: int = field(default_factory=free_port)
+    rpc_port: int = field(default_factory=free_port)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator["Doors"]:
+        self.loaded.mark(CHAMPION.engine.digest, ready=True)
+        journal = self.journal or self.events
+        runner = Runner(self.generator, self.loaded, journal, SystemClock(), lambda _: None)
+        answer = Answer(runner, self.admission, lambda *_: None, 30.0)
+        rpc = InferenceRpc(self.routing, answer)
+        app = OpenAiHttp(self.routing, answer).app()
+        async with AsyncExitStack() as stack:
+            door = DoorSettings(port=self.rpc_port)
+            await stack.enter_async_context(RpcServer(door, rpc.register, [SERVICE]))
+            await stack.enter_async_context(HttpServer(DoorSettings(port=self.http_port), app, 1))
+            yield self
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.http_port}/v1"
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.rpc_port}"

@@ -1,0 +1,186 @@
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from libs.faults import Poison, Retryable
+from libs.runtime.clock import SystemClock
+from services.inference.domain.loaded import LoadedEngines
+from services.inference.domain.release import Role, Route
+from services.inference.handlers.follow import FollowRouting, Pace
+from tests.unit.services.inference.fakes import (
+    CANARY,
+    CHAMPION,
+    FakeGenerator,
+    FakeHost,
+    MemoryJournal,
+    MemoryRouting,
+    eventually,
+    table,
+)
+
+DIGEST = CHAMPION.engine.digest
+FAST = Pace(
+    probe_every_s=0.01, probe_s=1.0, away_s=0.01, refused_s=0.02, grace_s=5.0, busy_poll_s=0.005
+)
+
+
+@dataclass
+class World:
+    routing: MemoryRouting = field(default_factory=MemoryRouting)
+    generator: FakeGenerator = field(default_factory=FakeGenerator)
+    loaded: LoadedEngines = field(default_factory=LoadedEngines)
+    journal: MemoryJournal = field(default_factory=MemoryJournal)
+    host: FakeHost = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.host = FakeHost(self.generator)
+
+    @asynccontextmanager
+    async def following(self) -> AsyncIterator[FollowRouting]:
+        follow = FollowRouting(
+            routing=self.routing,
+            host=self.host,
+            generator=self.generator,
+            loaded=self.loaded,
+            journal=self.journal,
+            replica="replica-1",
+            clock=SystemClock(),
+            pace=FAST,
+        )
+        stop = asyncio.Event()
+        serving = asyncio.create_task(follow.serve(stop))
+        await asyncio.sleep(0)
+        yield follow
+        stop.set()
+        await serving
+
+    async def ready(self, digest: str = DIGEST) -> None:
+        await eventually(lambda: self.loaded.ready(digest), f"{digest} ready")
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+async def test_a_routed_engine_is_loaded_probed_and_reported(world: World) -> None:
+    world.routing.set(table())
+
+    async with world.following() as follow:
+        await world.ready()
+        assert follow.unready() is None
+
+    assert world.host.loads == [DIGEST]
+    (report,) = world.journal.loaded
+    assert (report.application, report.release_digest) == ("support", CHAMPION.digest)
+    assert (report.ready, report.replica, report.campaign_id) == (True, "replica-1", "campaign-1")
+
+
+async def test_an_engine_that_answers_already_is_adopted_without_a_load(world: World) -> None:
+    world.generator.engines.add(DIGEST)
+    world.routing.set(table())
+
+    async with world.following():
+        await world.ready()
+
+    assert world.host.loads == []
+    assert len(world.journal.loaded) == 1
+
+
+async def test_an_engine_that_cannot_be_loaded_is_reported_once_with_its_reason(
+    world: World,
+) -> None:
+    world.host.failures = [Poison("no such file", code="artifact_missing") for _ in range(3)]
+    world.routing.set(table())
+
+    async with world.following() as follow:
+        await eventually(lambda: len(world.host.loads) == 3, "three tries")
+        assert follow.unready() == "artifact_missing: no such file"
+        await world.ready()
+
+    failed, mended = world.journal.loaded
+    assert (failed.ready, failed.reason) == (False, "artifact_missing: no such file")
+    assert mended.ready
+
+
+async def test_a_store_that_is_away_is_waited_for_without_a_report(world: World) -> None:
+    world.host.failures = [Retryable("s3 is away") for _ in range(3)]
+    world.routing.set(table())
+
+    async with world.following():
+        await world.ready()
+
+    assert len(world.host.loads) == 4
+    assert [report.ready for report in world.journal.loaded] == [True]
+
+
+async def test_a_dead_engine_is_noticed_and_loaded_again(world: World) -> None:
+    world.routing.set(table())
+
+    async with world.following():
+        await world.ready()
+        world.generator.engines.clear()
+        await eventually(lambda: len(world.host.loads) == 2, "a reload")
+        await world.ready()
+
+
+async def test_an_engine_is_unloaded_only_after_its_requests_have_ended(world: World) -> None:
+    world.routing.set(table())
+
+    async with world.following():
+        await world.ready()
+        with world.loaded.lease(DIGEST):
+            world.routing.set()
+            await eventually(lambda: not world.loaded.ready(DIGEST), "no new requests")
+            await asyncio.sleep(0.05)
+            assert world.host.unloads == []
+        await eventually(lambda: world.host.unloads == [DIGEST], "unloaded")
+
+
+async def test_an_engine_routed_again_while_it_retires_stays(world: World) -> None:
+    world.routing.set(table())
+
+    async with world.following():
+        await world.ready()
+        with world.loaded.lease(DIGEST):
+            world.routing.set()
+            await eventually(lambda: not world.loaded.ready(DIGEST), "retiring")
+            world.routing.set(table(version=2))
+        await world.ready()
+
+    assert world.host.unloads == []
+    assert world.host.loads == [DIGEST]
+
+
+async def test_each_release_of_a_new_campaign_is_reported(world: World) -> None:
+    world.routing.set(table())
+
+    async with world.following():
+        await world.ready()
+        world.routing.set(
+            table(
+                Route(CHAMPION, Role.CHAMPION, 1.0),
+                Route(CANARY, Role.CANARY, 0.05),
+                campaign_id="campaign-2",
+            )
+        )
+        await world.ready(CANARY.engine.digest)
+
+    told = {(report.release_digest, report.campaign_id) for report in world.journal.loaded}
+    assert (CANARY.digest, "campaign-2") in told
+
+
+async def test_answers_given_count_as_signs_of_life(world: World) -> None:
+    world.routing.set(table())
+
+    async with world.following():
+        await world.ready()
+        probes = len(world.generator.prompts)
+        for _ in range(20):
+            world.loaded.count(DIGEST)
+            await asyncio.sleep(0.005)
+
+    assert len(world.generator.prompts) - probes < 5

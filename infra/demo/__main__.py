@@ -1,4 +1,4 @@
-"""``make demo``: start the stack, play the story, write the report. Exit 0 only if it all happened."""
+"""``make demo``: start the stack, play the story, write the report; exit 0 if all happened."""
 
 import argparse
 import asyncio
@@ -42,9 +42,8 @@ class Screen:
             self._began[step.name] = time.monotonic()
         if not console.is_terminal and step.seconds and step.name not in self._said:
             self._said.add(step.name)
-            console.print(
-                f"{'ok' if step.done else 'FAILED'}  {step.name}: {step.seconds:.0f} s, {step.detail}"
-            )
+            mark = "ok" if step.done else "FAILED"
+            console.print(f"{mark}  {step.name}: {step.seconds:.0f} s, {step.detail}")
 
     def _draw(self) -> Table:
         drawn = Table.grid(padding=(0, 2))

@@ -1,0 +1,119 @@
+"""One whole stack for the session, and one application with a champion in it."""
+
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from infra.demo import data
+from infra.demo.data import Pair
+from infra.demo.observe import ENDED, Observer
+from infra.demo.scale import QUICK
+from infra.local import stack
+from infra.local.home import REPO, Home
+from protos.ingest.v1.ingest_events_pb2 import Record, RecordKind
+from protos.registry.v1 import registry_service_pb2 as messages
+from services.cli import upload
+from services.cli.reconcile import balances
+from services.cli.session import TIMEOUT_S, Session
+
+HOME = REPO / ".perennial-test"
+SITE_PACKAGES = REPO / ".venv-model/lib/python3.11/site-packages"
+APPLICATION = f"served-{int(time.time()):x}"
+
+
+def eventually(true: Callable[[], bool], awaited: str, within_s: float = 60) -> None:
+    """Poll until ``true``; on time-out say what was awaited."""
+    deadline = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < deadline, f"not within {within_s} s: {awaited}"
+        time.sleep(0.5)
+
+
+@pytest.fixture(scope="session")
+def home() -> Iterator[Path]:
+    """A running stack of its own; another one may run beside it."""
+    path = Home.of(HOME).path
+    try:
+        stack.up(path)
+        yield path
+    finally:
+        stack.down(path)
+
+
+@pytest.fixture(scope="session")
+def session(home: Path) -> Session:
+    return Session(home)
+
+
+@pytest.fixture(scope="session")
+def bank() -> list[Pair]:
+    return data.ordered(data.bank_pairs(SITE_PACKAGES), "bank")
+
+
+@pytest.fixture(scope="session")
+def declared(session: Session, bank: list[Pair]) -> str:
+    """An application with an API key and rows, without a release."""
+    registry = Observer(session, APPLICATION).registry()
+    application = QUICK.application(APPLICATION)
+    registry.ApplyApplication(
+        messages.ApplyApplicationRequest(application=application), timeout=TIMEOUT_S
+    )
+    request = messages.CreateApiKeyRequest(application=APPLICATION)
+    key = registry.CreateApiKey(request, timeout=TIMEOUT_S).api_key
+    session.keep_key(APPLICATION, key)
+    pairs = islice((pair for pair in bank if not data.is_live(pair)), 160)
+    eventually(lambda: known(session), "ingest to know the key")
+    answer = upload.upload(session, APPLICATION, (record(pair) for pair in pairs))
+    assert (answer.accepted, answer.rejected) == (160, 0)
+    eventually(lambda: lag(session, "ingest.record-received.v1") == 0, "rows to be prepared")
+    return APPLICATION
+
+
+@pytest.fixture(scope="session")
+def served(session: Session, declared: str) -> str:
+    """The application with its first release in front of the traffic."""
+    run_campaign(session, declared)
+    return declared
+
+
+def known(session: Session) -> bool:
+    try:
+        return upload.upload(session, APPLICATION, iter(())).accepted == 0
+    except Exception:
+        return False
+
+
+def record(pair: Pair) -> Record:
+    return Record(
+        kind=RecordKind.RECORD_KIND_EXAMPLE,
+        prompt=pair.question,
+        answer=pair.answer,
+        group=pair.group,
+        labels={"segment": pair.segment},
+    )
+
+
+def lag(session: Session, topic: str) -> int:
+    """Records of a topic that some consumer has not settled; -1 while none consumes it."""
+    found = [one.lag for one in balances(session) if one.topic == topic]
+    return sum(found) if found else -1
+
+
+def start_campaign(session: Session, application: str) -> str:
+    request = messages.StartCampaignRequest(
+        application=application, operator="test", reason="end-to-end test"
+    )
+    registry = Observer(session, application).registry()
+    return str(registry.StartCampaign(request, timeout=TIMEOUT_S).campaign_id)
+
+
+def run_campaign(session: Session, application: str) -> None:
+    """Start a campaign and wait until it is promoted."""
+    observer = Observer(session, application)
+    campaign = start_campaign(session, application)
+    eventually(lambda: observer.campaign(campaign).state in ENDED, "the campaign to end", 400)
+    ended = observer.campaign(campaign)
+    assert ended.state == "promoted", ended.outcome_reason

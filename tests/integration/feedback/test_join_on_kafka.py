@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,9 +17,8 @@ import pytest
 
 from libs.events import codec, headers, topics
 from libs.events.topics import FEEDBACK_GIVEN, FEEDBACK_JOINED, GENERATION_SERVED, Topic
-from libs.kafka.confluent import KafkaSink
+from libs.kafka.confluent import KafkaSink, KafkaSource
 from libs.kafka.record import Record
-from libs.kafka.replay import read_all
 from libs.runtime.clock import SystemClock
 from libs.runtime.config import KafkaSettings
 from libs.streams.app import Streams
@@ -37,12 +36,14 @@ def kafka(brokers: str) -> KafkaSettings:
     return KafkaSettings(brokers=brokers)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Traffic:
     """Answers and feedback of one application that no other test uses."""
 
     kafka: KafkaSettings
     application: str
+    tail: KafkaSource
+    seen: list[Record] = field(default_factory=list)
 
     def served(self, number: int) -> GenerationServed:
         event = GenerationServed(
@@ -79,8 +80,9 @@ class Traffic:
         sink.flush()
 
     def records(self, topic: str) -> list[Record]:
-        key = self.application.encode()
-        return [record for record in read_all(self.kafka, topic) if record.key == key]
+        while batch := self.tail.poll(1000, 1.0):
+            self.seen += [one for one in batch if one.key == self.application.encode()]
+        return [record for record in self.seen if record.topic == topic]
 
     def joined(self) -> list[FeedbackJoined]:
         records = self.records(FEEDBACK_JOINED.name)
@@ -93,7 +95,9 @@ class Traffic:
 
 @pytest.fixture
 def traffic(kafka: KafkaSettings) -> Traffic:
-    return Traffic(kafka, f"app-{uuid.uuid4().hex[:12]}")
+    application = f"app-{uuid.uuid4().hex[:12]}"
+    outputs = [FEEDBACK_JOINED.name, FEEDBACK_GIVEN.dead_letters]
+    return Traffic(kafka, application, KafkaSource(kafka, application, outputs))
 
 
 @asynccontextmanager
@@ -117,7 +121,7 @@ async def eventually(happened: Callable[[], bool], what: str) -> None:
 async def test_either_order_is_joined_and_a_new_version_again(
     kafka: KafkaSettings, traffic: Traffic, tmp_path: Path
 ) -> None:
-    async with running(kafka, tmp_path, LIMITS) as streams:
+    async with running(kafka, tmp_path / traffic.application, LIMITS) as streams:
         await eventually(lambda: streams.unready() is None, "the join to be ready")
         traffic.send(traffic.given(1), traffic.served(1))
         traffic.send(traffic.served(2), traffic.given(2), traffic.given(2), traffic.given(2, 2))
@@ -134,7 +138,7 @@ async def test_bad_bytes_and_lonely_feedback_land_in_the_dead_letters(
 ) -> None:
     limits = Limits(timedelta(days=7), timedelta(seconds=1), 20_000, 10**8)
     sink = KafkaSink(kafka)
-    async with running(kafka, tmp_path, limits) as streams:
+    async with running(kafka, tmp_path / traffic.application, limits) as streams:
         await eventually(lambda: streams.unready() is None, "the join to be ready")
         sink.send_raw(FEEDBACK_GIVEN.name, traffic.application.encode(), b"\xff\xff", ())
         sink.flush()
@@ -147,12 +151,12 @@ async def test_bad_bytes_and_lonely_feedback_land_in_the_dead_letters(
 async def test_state_is_read_back_by_the_next_process(
     kafka: KafkaSettings, traffic: Traffic, tmp_path: Path
 ) -> None:
-    async with running(kafka, tmp_path, LIMITS) as streams:
+    async with running(kafka, tmp_path / traffic.application, LIMITS) as streams:
         await eventually(lambda: streams.unready() is None, "the join to be ready")
         traffic.send(traffic.served(1), traffic.served(2), traffic.given(2))
         await eventually(lambda: len(traffic.joined()) == 1, "the first joined event")
 
-    async with running(kafka, tmp_path, LIMITS):
+    async with running(kafka, tmp_path / traffic.application, LIMITS):
         traffic.send(traffic.given(1))
         await eventually(lambda: len(traffic.joined()) == 2, "the join with the recovered answer")
 
@@ -168,16 +172,22 @@ async def test_a_process_killed_in_the_middle_loses_no_feedback(
 ) -> None:
     count = 1500
     traffic.send(*events_of(traffic, count))
-    command = [sys.executable, "-m", "tests.integration.feedback.joiner", brokers, str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.integration.feedback.joiner",
+        brokers,
+        str(tmp_path / traffic.application),
+    ]
 
-    first = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": "."})
+    first = subprocess.Popen(command, env=dict(os.environ))
     try:
         await eventually(lambda: len(traffic.joined()) >= 100, "the first joined events")
         at_kill = len(traffic.joined())
     finally:
         first.send_signal(signal.SIGKILL)
         first.wait()
-    second = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": "."})
+    second = subprocess.Popen(command, env=dict(os.environ))
     try:
         done = lambda: len({one.feedback_id for one in traffic.joined()}) == count  # noqa: E731
         await eventually(done, "all feedback to be joined")
@@ -197,7 +207,7 @@ async def test_the_join_keeps_up_with_five_hundred_events_a_second(
     kafka: KafkaSettings, traffic: Traffic, tmp_path: Path
 ) -> None:
     count = 3000
-    async with running(kafka, tmp_path, LIMITS) as streams:
+    async with running(kafka, tmp_path / traffic.application, LIMITS) as streams:
         await eventually(lambda: streams.unready() is None, "the join to be ready")
         started = time.monotonic()
         await asyncio.to_thread(traffic.send, *events_of(traffic, count))

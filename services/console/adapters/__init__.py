@@ -1,0 +1,1 @@
+"""Ports made of real things: gRPC and ops ports (`backends`), Kafka's admin client (`kafka`)."""

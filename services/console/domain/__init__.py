@@ -1,0 +1,1 @@
+"""What the console knows (`snapshot`) and how it is told (`view`, `charts`). Pure."""

@@ -1,0 +1,139 @@
+"""ECharts options. Series wear the same colour in both themes; text and grid follow it."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from services.console.domain.snapshot import Signal, Window
+from services.console.domain.view import short, words
+
+PALETTE: Final = ("#0d9488", "#6366f1", "#d97706", "#db2777", "#0284c7", "#65a30d")
+ALARM: Final = "#dc2626"
+FONT: Final = "Inter, Roboto, system-ui, sans-serif"
+
+
+def drift(signals: Sequence[Signal], dark: bool) -> dict[str, Any]:
+    """Each detector's statistic as a share of its threshold: 1 is the alarm for all."""
+    series = []
+    for number, signal in enumerate(signals):
+        points = [[event, round(_level(value, signal), 4)] for event, value in signal.history]
+        series.append(_line(_signal_name(signal), points, PALETTE[number % len(PALETTE)]))
+    if series:
+        series[0]["markLine"] = _threshold(dark)
+    top = max((point[1] for one in series for point in one["data"]), default=0.0)
+    options = _frame(dark, "events since the reference", "of the alarm threshold")
+    options["xAxis"]["type"] = "value"
+    options["yAxis"]["max"] = round(max(1.25, 1.1 * top), 2)
+    options["yAxis"]["min"] = 0
+    return {**options, "series": series}
+
+
+def latency(windows: Sequence[Window], dark: bool) -> dict[str, Any]:
+    """Median and 95th percentile per release and minute, in seconds."""
+    series = []
+    releases = list(dict.fromkeys(window.release_digest for window in windows))
+    for number, digest in enumerate(releases):
+        rows = [w for w in windows if w.release_digest == digest and w.answered]
+        colour = PALETTE[number % len(PALETTE)]
+        for label, field in (("p50", "latency_p50_s"), ("p95", "latency_p95_s")):
+            points = [[1000 * w.start.timestamp(), round(getattr(w, field), 3)] for w in rows]
+            line = _line(f"{short(digest)} {label}", points, colour)
+            if label == "p95":
+                line["lineStyle"]["type"] = "dashed"
+            line["showSymbol"] = len(points) < 3
+            series.append(line)
+    options = _frame(dark, "", "seconds")
+    options["xAxis"]["type"] = "time"
+    options["yAxis"]["min"] = 0
+    return {**options, "series": series}
+
+
+def _level(value: float, signal: Signal) -> float:
+    """Log statistic over log threshold, not below 0."""
+    return max(value, 0.0) / signal.threshold if signal.threshold > 0 else 0.0
+
+
+def _signal_name(signal: Signal) -> str:
+    return f"{words(signal.name)} · {short(signal.release_digest)}"
+
+
+def _line(name: str, points: Sequence[Sequence[float]], colour: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "type": "line",
+        "data": list(points),
+        "showSymbol": False,
+        "symbolSize": 6,
+        "lineStyle": {"width": 2, "color": colour},
+        "itemStyle": {"color": colour},
+    }
+
+
+def _threshold(dark: bool) -> dict[str, Any]:
+    return {
+        "symbol": "none",
+        "silent": True,
+        "data": [{"yAxis": 1}],
+        "lineStyle": {"color": ALARM, "type": "dashed", "width": 1.5},
+        "label": {
+            "formatter": "alarm",
+            "position": "insideEndTop",
+            "color": "#f87171" if dark else ALARM,
+            "fontFamily": FONT,
+        },
+    }
+
+
+def _frame(dark: bool, x_name: str, y_name: str) -> dict[str, Any]:
+    text, grid = ("#cbd5e1", "#334155") if dark else ("#475569", "#e2e8f0")
+    label = {"color": text, "fontFamily": FONT, "fontSize": 11}
+    axis = {
+        "nameTextStyle": {**label, "align": "left"},
+        "axisLabel": {**label, "hideOverlap": True},
+        "axisLine": {"lineStyle": {"color": grid}},
+        "axisTick": {"show": False},
+    }
+    return {
+        "animation": False,
+        "backgroundColor": "transparent",
+        "textStyle": {"fontFamily": FONT},
+        "color": list(PALETTE),
+        "grid": {
+            "left": 8,
+            "right": 20,
+            "top": 62,
+            "bottom": 26 if x_name else 6,
+            "containLabel": True,
+        },
+        "legend": {
+            "type": "scroll",
+            "top": 0,
+            "left": 0,
+            "textStyle": label,
+            "icon": "roundRect",
+            "itemWidth": 14,
+            "itemHeight": 4,
+            "pageTextStyle": {"color": text},
+            "pageIconColor": text,
+        },
+        "tooltip": {
+            "trigger": "axis",
+            "backgroundColor": "#0f172a" if dark else "#ffffff",
+            "borderColor": grid,
+            "textStyle": {"color": "#f1f5f9" if dark else "#0f172a", "fontSize": 12},
+        },
+        "xAxis": {
+            **axis,
+            "name": x_name,
+            "nameLocation": "middle",
+            "nameGap": 26,
+            "nameTextStyle": label,
+            "splitLine": {"show": False},
+        },
+        "yAxis": {
+            **axis,
+            "type": "value",
+            "name": y_name,
+            "nameGap": 12,
+            "splitLine": {"lineStyle": {"color": grid}},
+        },
+    }

@@ -169,7 +169,8 @@ def better() -> CanaryEvidence:
 
 def run(events: list[CampaignEvent]) -> tuple[Campaign, list[Command]]:
     """The state after ``events``, and the commands of the last one."""
-    state, commands = Campaign(CAMPAIGN), ()
+    state = Campaign(CAMPAIGN)
+    commands: tuple[Command, ...] = ()
     for event in events:
         state, commands = step(state, event)
     return state, list(commands)

@@ -19,7 +19,11 @@ from libs.events.topics import (
 )
 from libs.faults import Poison
 from protos.common.v1.common_pb2 import Engine, ModelVersion
-from protos.monitor.v1.monitor_events_pb2 import CanaryEvidence, RetrainingTriggered
+from protos.monitor.v1.monitor_events_pb2 import (
+    ROLLOUT_PHASE_CANARY,
+    CanaryEvidence,
+    RetrainingTriggered,
+)
 from protos.preprocessing.v1.preprocessing_events_pb2 import DatasetRequested
 from protos.registry.v1 import registry_events_pb2 as pb
 from protos.training.v1.training_events_pb2 import TrainingCompleted
@@ -192,7 +196,10 @@ def test_evidence_that_is_no_number_is_dead_lettered(registry: Registry) -> None
     registry.tell(
         CANARY_EVIDENCE,
         CanaryEvidence(
-            campaign_id="c-drift", application="bank", phase=2, log_e_promote=float("inf")
+            campaign_id="c-drift",
+            application="bank",
+            phase=ROLLOUT_PHASE_CANARY,
+            log_e_promote=float("inf"),
         ),
     )
 

@@ -31,5 +31,5 @@ def test_promotions_give_budget_back() -> None:
 
 @pytest.mark.parametrize(("ordinal", "promotions"), [(0, 0), (1, 1), (3, -1)])
 def test_a_history_that_cannot_be_is_refused(ordinal: int, promotions: int) -> None:
-    with pytest.raises(ValueError, match="promotions|counted"):
+    with pytest.raises(ValueError, match=r"promotions|counted"):
         alpha_of(ordinal, promotions, 0.05)

@@ -90,7 +90,8 @@ def test_a_failed_evaluation_rejects_and_touches_no_routing() -> None:
 
 def test_an_override_passes_over_a_failed_evaluation_and_is_written_down() -> None:
     request = stories.requested(override="drill")
-    events = [request, stories.versioned(), stories.trained(), stories.evaluated(passed=False)]
+    events: list[CampaignEvent] = [request, *stories.to_loading()[1:3]]
+    events.append(stories.evaluated(passed=False))
 
     state, commands = run(events)
 

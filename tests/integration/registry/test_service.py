@@ -1,0 +1,171 @@
+"""The registry as a process on real Kafka: its doors, its topics, and a kill in the middle."""
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import grpc
+import pytest
+
+from libs.events.topics import (
+    DATASET_VERSIONED,
+    ENGINE_LOADED,
+    EVALUATION_COMPLETED,
+    TRAINING_COMPLETED,
+)
+from libs.kafka.confluent import KafkaSink
+from libs.rpc.client import sync_channel
+from libs.runtime.config import KafkaSettings
+from protos.common.v1.common_pb2 import Artifact, Engine, ModelVersion
+from protos.evaluation.v1.evaluation_events_pb2 import EvaluationCompleted
+from protos.inference.v1.inference_events_pb2 import EngineLoaded
+from protos.preprocessing.v1.preprocessing_events_pb2 import DatasetVersioned
+from protos.registry.v1 import registry_service_pb2 as pb
+from protos.registry.v1.application_pb2 import Application
+from protos.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+from protos.training.v1.training_events_pb2 import TrainingCompleted
+from tests.waiting import eventually
+
+FILE = Artifact(uri="s3://perennial/sha256/aa", sha256="aa", size_bytes=3, media_type="x/y")
+CALL_S = 10.0
+
+
+class RegistryProcess:
+    """``python -m services.registry`` with a SQLite file."""
+
+    def __init__(self, brokers: str, home: Path) -> None:
+        self.token = secrets.token_hex(16)
+        self.address = f"127.0.0.1:{_free_port()}"
+        self._home = home
+        self._env = {
+            **{name: value for name, value in os.environ.items() if "PERENNIAL" not in name},
+            "PERENNIAL_KAFKA__BROKERS": brokers,
+            "PERENNIAL_SQL__URL": f"sqlite:///{home / 'registry.db'}",
+            "PERENNIAL_RPC__PORT": self.address.split(":")[1],
+            "PERENNIAL_OPS__PORT": str(_free_port()),
+            "PERENNIAL_OPERATOR_TOKEN": self.token,
+        }
+        self.stub = RegistryServiceStub(sync_channel(self.address, self.token))
+        self.start()
+
+    def start(self) -> None:
+        with (self._home / "registry.log").open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "services.registry"],
+                env=self._env,
+                stdout=output,
+                stderr=output,
+            )
+        eventually(self.answers, within_s=60)
+
+    def answers(self) -> bool:
+        try:
+            self.stub.ListApplications(pb.ListApplicationsRequest(), timeout=1)
+        except grpc.RpcError as error:
+            return error.code() is not grpc.StatusCode.UNAVAILABLE
+        return True
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self) -> int:
+        self.process.terminate()
+        return self.process.wait(30)
+
+    def campaign(self, campaign_id: str) -> pb.Campaign:
+        return self.stub.GetCampaign(pb.GetCampaignRequest(campaign_id=campaign_id), timeout=CALL_S)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def registry(brokers: str, tmp_path: Path) -> Iterator[RegistryProcess]:
+    process = RegistryProcess(brokers, tmp_path)
+    yield process
+    if process.process.poll() is None:
+        process.kill()
+
+
+@pytest.fixture
+def application(registry: RegistryProcess) -> str:
+    name = f"test-{uuid4().hex[:12]}"
+    registry.stub.ApplyApplication(
+        pb.ApplyApplicationRequest(application=Application(name=name)), timeout=CALL_S
+    )
+    return name
+
+
+def test_a_campaign_survives_a_kill_and_its_replay_agrees(
+    brokers: str, registry: RegistryProcess, application: str
+) -> None:
+    sink = KafkaSink(KafkaSettings(brokers=brokers))
+    campaign_id = registry.stub.StartCampaign(
+        pb.StartCampaignRequest(application=application, operator="Ada"), timeout=CALL_S
+    ).campaign_id
+    of = {"campaign_id": campaign_id, "application": application}
+
+    def reach(state: str) -> None:
+        sink.flush()
+        eventually(lambda: registry.campaign(campaign_id).state == state, within_s=60)
+
+    reach("preparing")
+    registry.kill()
+    dataset = DatasetVersioned(**of, dataset_digest="d1", train=FILE, held_out=FILE)
+    for _ in range(2):  # delivered twice, while nobody listens
+        sink.send(DATASET_VERSIONED, dataset, event_id=f"{campaign_id}-dataset")
+    sink.flush()
+    registry.start()
+    reach("training")
+    model = ModelVersion(digest="m1", base_digest="b", engine=Engine(digest="e1"))
+    sink.send(TRAINING_COMPLETED, TrainingCompleted(**of, model=model))
+    reach("evaluating")
+    sink.send(
+        EVALUATION_COMPLETED,
+        EvaluationCompleted(**of, candidate_digest="m1", passed=True, reasons=["better"]),
+    )
+    reach("loading")
+    table = registry.stub.GetRouting(pb.GetRoutingRequest(application=application), timeout=CALL_S)
+    digest = table.routes[0].release.digest
+    sink.send(ENGINE_LOADED, EngineLoaded(**of, release_digest=digest, ready=True, replica="r"))
+    reach("promoted")
+
+    def replayed() -> pb.ReplayCampaignResponse:
+        request = pb.ReplayCampaignRequest(campaign_id=campaign_id)
+        return registry.stub.ReplayCampaign(request, timeout=60)
+
+    eventually(lambda: replayed().agrees, within_s=30)
+    assert replayed().events_read == 5
+    assert [each.sequence for each in registry.campaign(campaign_id).transitions] == [1, 2, 3, 4, 5]
+    assert registry.stop() == 0
+
+
+def test_the_door_needs_the_operators_token(registry: RegistryProcess) -> None:
+    stranger = RegistryServiceStub(sync_channel(registry.address, "not-the-token"))
+
+    with pytest.raises(grpc.RpcError) as refused:
+        stranger.ListApplications(pb.ListApplicationsRequest(), timeout=CALL_S)
+
+    assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_bad_requests_get_their_status_and_the_service_goes_on(
+    registry: RegistryProcess,
+) -> None:
+    with pytest.raises(grpc.RpcError) as refused:
+        registry.stub.ApplyApplication(pb.ApplyApplicationRequest(), timeout=CALL_S)
+    with pytest.raises(grpc.RpcError) as missing:
+        registry.stub.GetCampaign(pb.GetCampaignRequest(campaign_id="x"), timeout=CALL_S)
+
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert missing.value.code() is grpc.StatusCode.NOT_FOUND
+    assert registry.answers()

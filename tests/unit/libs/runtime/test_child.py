@@ -43,7 +43,7 @@ async def test_a_cancelled_child_dies_with_its_children_even_when_deaf(tmp_path:
     told: list[dict[str, Any]] = []
     running = asyncio.create_task(run(DEAF, tmp_path, told))
     async with asyncio.timeout(20):
-        while not told:
+        while not told:  # noqa: ASYNC110 - no event to wait for
             await asyncio.sleep(0.01)
 
     running.cancel()
@@ -51,7 +51,7 @@ async def test_a_cancelled_child_dies_with_its_children_even_when_deaf(tmp_path:
         await running
 
     async with asyncio.timeout(20):
-        while alive(told[0]["pid"]):
+        while alive(told[0]["pid"]):  # noqa: ASYNC110 - no event to wait for
             await asyncio.sleep(0.01)
 
 

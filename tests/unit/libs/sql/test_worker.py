@@ -88,7 +88,7 @@ async def test_retryable_work_runs_again_until_no_attempt_is_left(jobs: Jobs) ->
 async def test_progress_is_stored_while_the_work_goes_on(jobs: Jobs) -> None:
     async def run(job: Job, report: Report) -> Outcome:
         report(Progress(7, 10, {"loss": 2.0}))
-        while stored(jobs).progress.step != 7:
+        while stored(jobs).progress.step != 7:  # noqa: ASYNC110 - no event to wait for
             await asyncio.sleep(0.001)
         return Outcome(JobState.COMPLETED)
 

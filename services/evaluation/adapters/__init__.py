@@ -1,0 +1,1 @@
+"""Ports made of real things. ``score``, ``engines`` and ``text`` run in the model environment."""

@@ -1,0 +1,3 @@
+from libs.sql.migrate import run_migrations
+
+run_migrations()

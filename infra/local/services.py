@@ -54,7 +54,7 @@ def services(around: Surroundings, ports: Ports) -> list[Process]:
     declared: dict[str, Declared] = {}
     broken: list[Process] = []
     for name in SERVICES:
-        if not (REPO / "services" / name / "__main__.py").exists():
+        if not (REPO / "services" / name / "compose.py").exists():
             continue
         try:
             declared[name] = _declared(name)
@@ -91,7 +91,7 @@ def offers(name: str, around: Surroundings) -> dict[str, Offer]:
             "address": around.triton,
             "repository_token": keys.triton_repository_token,
             "model_repository": str(triton.models(home)),
-            "templates": str(triton.TEMPLATES),
+            "templates": str(triton.TEMPLATES / "llm"),
         },
         "model_python": str(triton.VENV / "bin" / "python"),
         "base_model": str(REPO / ".build" / "base-model"),

@@ -33,35 +33,39 @@ KEPT: Final = "kept"
 REJECTED: Final = "rejected"
 REMOVED: Final = "removed"
 
+# Built once: they run for every record.
+_HERE: Final = sa.and_(RECORDS.c.application == sa.bindparam("app"), RECORDS.c.state == KEPT)
+_KNOWN: Final = sa.select(RECORDS.c.record_id).where(RECORDS.c.record_id == sa.bindparam("id"))
+_SAME: Final = sa.select(RECORDS).where(_HERE, RECORDS.c.content_digest == sa.bindparam("digest"))
+_NEAR: Final = sa.select(RECORDS).where(
+    _HERE,
+    RECORDS.c.record_id.in_(
+        sa.select(BANDS.c.record_id).where(
+            BANDS.c.application == sa.bindparam("app"),
+            BANDS.c.band.in_(sa.bindparam("bands", expanding=True)),
+        )
+    ),
+    RECORDS.c.shingles.between(sa.bindparam("least"), sa.bindparam("most")),
+)
+
 
 class SqlRows:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def knows(self, record_id: str) -> bool:
-        known = sa.select(RECORDS.c.record_id).where(RECORDS.c.record_id == record_id)
-        return self._connection.execute(known).first() is not None
+        return self._connection.execute(_KNOWN, {"id": record_id}).first() is not None
 
     def twins(self, application: str, fingerprint: Fingerprint) -> Sequence[Twin]:
-        r = RECORDS.c
-        here = sa.and_(r.application == application, r.state == KEPT)
-        same = sa.select(RECORDS).where(here, r.content_digest == fingerprint.content_digest)
-        if exact := self._connection.execute(same).all():
+        same = {"app": application, "digest": fingerprint.content_digest}
+        if exact := self._connection.execute(_SAME, same).all():
             return [_twin(line) for line in exact]
         if not fingerprint.bands:
             return []
         count = len(fingerprint.shingles)  # sets whose sizes differ more cannot be alike
-        sharing = (
-            sa.select(BANDS.c.record_id)
-            .where(BANDS.c.application == application, BANDS.c.band.in_(fingerprint.bands))
-            .distinct()
-        )
-        near = sa.select(RECORDS).where(
-            here,
-            r.record_id.in_(sharing),
-            r.shingles.between(floor(count * NEAR), ceil(count / NEAR)),
-        )
-        return [_twin(line) for line in self._connection.execute(near)]
+        sizes = {"least": floor(count * NEAR), "most": ceil(count / NEAR)}
+        near = {"app": application, "bands": fingerprint.bands, **sizes}
+        return [_twin(line) for line in self._connection.execute(_NEAR, near)]
 
     def keep(self, row: Row) -> None:
         entry, found = row.entry, row.fingerprint

@@ -1,0 +1,66 @@
+"""A home keeps credentials to their owner and ports to one stack."""
+
+import json
+import socket
+from pathlib import Path
+
+from infra.local.home import Home, credentials
+from infra.local.ports import GRPC_OFFSET, Ports, is_free
+
+
+def test_credentials_are_made_once_and_are_long_enough(tmp_path: Path) -> None:
+    first = credentials(Home(tmp_path))
+
+    again = credentials(Home(tmp_path))
+
+    assert again == first
+    assert min(map(len, (first.s3_secret_key, first.operator_token))) >= 32
+
+
+def test_credentials_can_be_read_by_their_owner_only(tmp_path: Path) -> None:
+    credentials(Home(tmp_path))
+
+    assert (tmp_path / "credentials.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_broken_credentials_file_is_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "credentials.json").write_text("{")
+
+    assert credentials(Home(tmp_path)).operator_token
+
+
+def test_a_part_keeps_its_port_from_start_to_start(tmp_path: Path) -> None:
+    first = Ports.of(Home(tmp_path))
+    chosen = first("kafka", 9092)
+    first.save()
+
+    assert Ports.of(Home(tmp_path))("kafka", 9092) == chosen
+
+
+def test_a_port_that_somebody_took_meanwhile_is_replaced(tmp_path: Path) -> None:
+    ports = Ports.of(Home(tmp_path))
+    chosen = ports("kafka", 9092)
+    ports.save()
+
+    with socket.create_server(("127.0.0.1", chosen)):
+        replaced = Ports.of(Home(tmp_path))("kafka", 9092)
+
+    assert replaced != chosen
+
+
+def test_no_port_is_given_twice_nor_the_one_that_a_server_derives(tmp_path: Path) -> None:
+    ports = Ports.of(Home(tmp_path))
+
+    given = [ports("s3", 8333, with_grpc=True), ports("filer", 8888, with_grpc=True)]
+
+    everything = [*given, *(port + GRPC_OFFSET for port in given)]
+    assert len(set(everything)) == 4
+    assert all(map(is_free, everything))
+
+
+def test_the_ports_file_is_plain_json(tmp_path: Path) -> None:
+    ports = Ports.of(Home(tmp_path))
+    ports("kafka", 9092)
+    ports.save()
+
+    assert set(json.loads((tmp_path / "ports.json").read_text())) == {"kafka"}

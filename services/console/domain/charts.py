@@ -1,5 +1,6 @@
 """ECharts options. Series wear the same colour in both themes; text and grid follow it."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -22,8 +23,7 @@ def drift(signals: Sequence[Signal], dark: bool) -> dict[str, Any]:
     top = max((point[1] for one in series for point in one["data"]), default=0.0)
     options = _frame(dark, "events since the reference", "of the alarm threshold")
     options["xAxis"]["type"] = "value"
-    options["yAxis"]["max"] = round(max(1.25, 1.1 * top), 2)
-    options["yAxis"]["min"] = 0
+    options["yAxis"] |= {"min": 0, **_steps(max(1.25, 1.05 * top))}
     return {**options, "series": series}
 
 
@@ -45,6 +45,12 @@ def latency(windows: Sequence[Window], dark: bool) -> dict[str, Any]:
     options["xAxis"]["type"] = "time"
     options["yAxis"]["min"] = 0
     return {**options, "series": series}
+
+
+def _steps(top: float) -> dict[str, float]:
+    """The axis' end and interval: five equal steps that reach ``top``."""
+    step = math.ceil(top / 5 * 20) / 20
+    return {"max": round(5 * step, 2), "interval": step}
 
 
 def _level(value: float, signal: Signal) -> float:

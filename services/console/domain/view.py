@@ -125,7 +125,10 @@ def moments(campaign: Campaign) -> tuple[Moment, ...]:
     steps = campaign.transitions
     befores = (campaign.started_at, *(step.at for step in steps))
     pairs = zip(steps, befores, strict=False)
-    return tuple(_moment(step, before) for step, before in reversed(list(pairs)))
+    last = steps[-1].sequence if steps else 0
+    return tuple(
+        _moment(step, before, step.sequence == last) for step, before in reversed(list(pairs))
+    )
 
 
 def slices(releases: Sequence[Release]) -> tuple[Slice, ...]:
@@ -195,7 +198,7 @@ def figure(one: Evidence) -> str:
     return f"{text}, n = {one.n:,}" if one.n else text
 
 
-def _moment(step: Transition, before: datetime) -> Moment:
+def _moment(step: Transition, before: datetime, newest: bool) -> Moment:
     title = words(step.to_state)
     if step.to_state == "canary" and step.share:
         title += f" at {percent(step.share)}"
@@ -205,7 +208,7 @@ def _moment(step: Transition, before: datetime) -> Moment:
         took=span((step.at - before).total_seconds()),
         reason=step.reason,
         cause=f"{step.cause_topic} · {step.cause_event_id}" if step.cause_topic else "",
-        tone=tone_of(step.to_state),
+        tone=tone_of(step.to_state) if newest else Tone.GOOD,
         evidence=tuple(figure(one) for one in step.evidence),
     )
 

@@ -39,6 +39,10 @@ class Live:
         self._read_at = self._clock.monotonic()
         return self._snapshot
 
+    def watched(self) -> bool:
+        """Whether somebody has read lately."""
+        return self._clock.monotonic() - self._read_at < WATCHED_S
+
     async def refresh(self) -> None:
         self._snapshot = await self._look(self._snapshot)
         self.revision += 1
@@ -56,8 +60,7 @@ class Live:
 
     async def serve(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            watched = self._clock.monotonic() - self._read_at < WATCHED_S
-            if watched:
+            if watched := self.watched():
                 await self._refresh_or_tell()
             try:
                 await asyncio.wait_for(stop.wait(), self._refresh_s if watched else IDLE_S)

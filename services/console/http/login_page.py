@@ -16,6 +16,7 @@ LOGO: Final = (
 _PAGE: Final = Template("""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
 <title>Perennial · Log in</title>
 <style>
 :root { color-scheme: light dark; --bg:#f1f5f9; --card:#fff; --text:#0f172a; --soft:#64748b;
@@ -25,7 +26,7 @@ _PAGE: Final = Template("""<!doctype html>
 * { box-sizing: border-box }
 body { margin:0; min-height:100vh; display:grid; place-items:center; background:var(--bg);
   color:var(--text); font:15px/1.5 Inter, Roboto, system-ui, sans-serif }
-form { width:min(380px, 92vw); background:var(--card); border:1px solid var(--line);
+form { width:min(420px, 92vw); background:var(--card); border:1px solid var(--line);
   border-radius:16px; padding:32px; box-shadow:0 12px 40px #0f172a14 }
 header { display:flex; gap:12px; align-items:center; margin-bottom:20px }
 h1 { font-size:20px; margin:0; letter-spacing:-.01em }

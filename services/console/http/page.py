@@ -14,7 +14,7 @@ from services.console.domain.view import EVERY
 from services.console.http import panels
 from services.console.http.live import Live
 from services.console.http.login_page import LOGO
-from services.console.http.theme import CSS
+from services.console.http.theme import ACCENT, CSS
 
 LOOK_AGAIN_S = 1.0
 THEME = "perennial-theme"
@@ -42,6 +42,7 @@ class LoopView:
 
     def build(self) -> None:
         ui.add_css(CSS)
+        ui.colors(primary=ACCENT)
         with ui.element("div").classes("p-head"):
             self._header()
         with ui.element("main").classes("p-main"):

@@ -108,7 +108,7 @@ def services(found: Sequence[Health]) -> None:
         f'<span class="p-soft" style="overflow-wrap:anywhere">{escape(detail)}</span></div>'
         for name, tone, detail in view.service_rows(found)
     )
-    html(f'<div style="margin-top:8px">{rows}</div>')
+    html(f'<div class="p-services">{rows}</div>')
 
 
 def topics(found: Sequence[Topic]) -> None:

@@ -5,6 +5,7 @@ from typing import Final
 from services.console.domain.view import Tone
 
 FONT: Final = "Inter, Roboto, system-ui, sans-serif"
+ACCENT: Final = "#0d9488"
 ROLE_COLOURS: Final = {"champion": "#0d9488", "canary": "#d97706", "shadow": "#6366f1"}
 
 _LIGHT: Final = """
@@ -63,6 +64,9 @@ body {{ background:var(--bg) !important; color:var(--text); font-family:{FONT};
   background:var(--calm-bg); margin:12px 0 10px }}
 .p-row {{ display:flex; align-items:center; gap:10px; width:100%; padding:6px 0;
   border-top:1px solid var(--line); font-size:13px; min-width:0 }}
+.p-services {{ display:grid; margin-top:8px; column-gap:28px; width:100%;
+  grid-template-columns:repeat(auto-fill, minmax(300px, 1fr)) }}
+.p-services .p-row {{ border-top:0 }}
 .p-row:first-of-type {{ border-top:0 }}
 .p-moment {{ position:relative; padding:0 0 16px 22px; border-left:2px solid var(--line);
   margin-left:7px; width:100% }}
@@ -73,7 +77,7 @@ body {{ background:var(--bg) !important; color:var(--text); font-family:{FONT};
 .p-away {{ display:flex; gap:8px; align-items:center; color:var(--bad); background:var(--bad-bg);
   border-radius:9px; padding:6px 12px; font-size:12.5px; margin-top:10px; width:100% }}
 .p-none {{ color:var(--soft); font-size:13px; padding:26px 0; text-align:center; width:100% }}
-.p-scroll {{ max-height:470px; overflow-y:auto; width:100%; margin-top:12px; padding-right:6px }}
+.p-scroll {{ max-height:600px; overflow-y:auto; width:100%; margin-top:12px; padding-right:6px }}
 .p-table {{ width:100%; border-collapse:collapse; font-size:13px; margin-top:8px }}
 .p-table th {{ text-align:left; color:var(--soft); font-weight:600; font-size:12px;
   padding:6px 8px; border-bottom:1px solid var(--line) }}

@@ -52,7 +52,9 @@ def stamp(target: Any, at: datetime) -> None:
     target.FromDatetime(at)
 
 
-def campaign(kind: str, began: datetime, story: list[Step], outcome: str = "") -> registry_pb.Campaign:
+def campaign(
+    kind: str, began: datetime, story: list[Step], outcome: str = ""
+) -> registry_pb.Campaign:
     """A campaign that went through ``story``: state, seconds after, share, reason, cause, figures."""
     made = registry_pb.Campaign(
         campaign_id=str(uuid_utils.uuid7()),
@@ -89,7 +91,10 @@ class SeededRegistry(registry_grpc.RegistryServiceServicer):
         now = datetime.now(UTC)
         failed = ("rejected", 66, 0, "python-docs is worse by more than the margin",
                   "evaluation.completed.v1", [("bank difference", 0.91, 0.8, 1.03, 96)])  # fmt: skip
-        first = [*STORY[:6], ("promoted", 2, 1, "no champion yet", "inference.engine-loaded.v1", [])]
+        first = [
+            *STORY[:6],
+            ("promoted", 2, 1, "no champion yet", "inference.engine-loaded.v1", []),
+        ]
         self.campaigns = [
             campaign("operator", now - timedelta(minutes=47), first),  # type: ignore[arg-type]
             campaign("operator", now - timedelta(minutes=22), [*STORY[:4], failed], failed[3]),  # type: ignore[list-item]
@@ -148,7 +153,13 @@ class SeededMonitor(monitor_grpc.MonitorServiceServicer):
             for event in range(0, events - 500, 10):
                 rising = 0.34 if event + 500 > shifted else 0.0
                 pull = 0.0 if rising else -0.25 * (level - 0.8)
-                level = max(0.0, level + rising * (1.0 if name[0] == "p" else 0.4) + pull + chance.gauss(0, 0.22))
+                level = max(
+                    0.0,
+                    level
+                    + rising * (1.0 if name[0] == "p" else 0.4)
+                    + pull
+                    + chance.gauss(0, 0.22),
+                )
                 signal.history.add(event=event, statistic=level)
             signal.statistic = level
         answer.signals.add(

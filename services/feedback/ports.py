@@ -52,5 +52,5 @@ class Give(Protocol):
 
 
 class Applications(Protocol):
-    def __call__(self, key_sha256: str) -> str | None:
+    def __call__(self, key_sha256: str, /) -> str | None:
         """The application that an API key belongs to."""

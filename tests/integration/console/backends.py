@@ -29,6 +29,7 @@ OLD, NEW, WORSE = "4f1c92ab" * 8, "a83d07e5" * 8, "c0ffee12" * 8
 
 Figure = tuple[str, float, float, float, int]
 Step = tuple[str, float, float, str, str, list[Figure]]
+"""State, seconds after the one before, share, reason, cause, figures."""
 STORY: list[Step] = [
     ("requested", 0, 0, "drift on prompt embedding (input)", "monitor.retraining-triggered.v1",
      [("log statistic", 13.1, 0, 0, 1212), ("log threshold", 12.1, 0, 0, 0)]),
@@ -37,7 +38,8 @@ STORY: list[Step] = [
      [("train rows", 1625, 0, 0, 0), ("held-out rows", 181, 0, 0, 0)]),
     ("evaluating", 214, 0, "3 epochs, final loss 1.31 nats", "training.completed.v1", []),
     ("loading", 71, 0, "no segment is worse, python-docs gains", "evaluation.completed.v1",
-     [("bank difference", 0.013, -0.021, 0.046, 96), ("python-docs difference", -0.62, -0.71, -0.53, 85)]),
+     [("bank difference", 0.013, -0.021, 0.046, 96),
+      ("python-docs difference", -0.62, -0.71, -0.53, 85)]),
     ("shadow", 12, 0, "engine answered its probe", "inference.engine-loaded.v1", []),
     ("canary", 38, 0.05, "21 mirrored answers, none failed", "monitor.canary-evidence.v1",
      [("candidate failed", 0, 0, 0, 21)]),
@@ -55,7 +57,7 @@ def stamp(target: Any, at: datetime) -> None:
 def campaign(
     kind: str, began: datetime, story: list[Step], outcome: str = ""
 ) -> registry_pb.Campaign:
-    """A campaign that went through ``story``: state, seconds after, share, reason, cause, figures."""
+    """A campaign that went through ``story``, step by step."""
     made = registry_pb.Campaign(
         campaign_id=str(uuid_utils.uuid7()),
         application=APPLICATION,
@@ -89,15 +91,15 @@ def campaign(
 class SeededRegistry(registry_grpc.RegistryServiceServicer):
     def __init__(self) -> None:
         now = datetime.now(UTC)
-        failed = ("rejected", 66, 0, "python-docs is worse by more than the margin",
-                  "evaluation.completed.v1", [("bank difference", 0.91, 0.8, 1.03, 96)])  # fmt: skip
-        first = [
-            *STORY[:6],
-            ("promoted", 2, 1, "no champion yet", "inference.engine-loaded.v1", []),
-        ]
+        failed: Step = (
+            "rejected", 66, 0, "python-docs is worse by more than the margin",
+            "evaluation.completed.v1", [("bank difference", 0.91, 0.8, 1.03, 96)],
+        )  # fmt: skip
+        served: Step = ("promoted", 2, 1, "no champion yet", "inference.engine-loaded.v1", [])
+        first = [*STORY[:6], served]
         self.campaigns = [
-            campaign("operator", now - timedelta(minutes=47), first),  # type: ignore[arg-type]
-            campaign("operator", now - timedelta(minutes=22), [*STORY[:4], failed], failed[3]),  # type: ignore[list-item]
+            campaign("operator", now - timedelta(minutes=47), first),
+            campaign("operator", now - timedelta(minutes=22), [*STORY[:4], failed], failed[3]),
             campaign("retraining", now - timedelta(minutes=9), STORY),
         ]
 
@@ -193,7 +195,10 @@ class Backends:
 async def serving(directory: Path) -> AsyncIterator[Backends]:
     """The seeded backends on free ports, with their endpoints file."""
     registry, monitor = grpc.aio.server(), grpc.aio.server()
-    registry_grpc.add_RegistryServiceServicer_to_server(SeededRegistry(), registry)
+    registry_grpc.add_RegistryServiceServicer_to_server(
+        SeededRegistry(),  # type: ignore[abstract]  # the console asks for these only
+        registry,
+    )
     monitor_grpc.add_MonitorServiceServicer_to_server(SeededMonitor(), monitor)
     ports = [one.add_insecure_port("127.0.0.1:0") for one in (registry, monitor)]
     async with AsyncExitStack() as stack:
@@ -217,7 +222,7 @@ OPS: dict[str, list[str]] = {
     "inference": [],
     "ingest": [],
     "monitor": [],
-    "preprocessing": ["table.registry.application-applied.v1: reading the topic from its beginning"],
+    "preprocessing": ["consumer.preprocessing: no partitions assigned yet"],
     "registry": [],
 }  # fmt: skip
 

@@ -88,9 +88,9 @@ class Traffic:
         records = self.records(FEEDBACK_JOINED.name)
         return [codec.decode(FEEDBACK_JOINED, record.value or b"") for record in records]
 
-    def dead_letter_codes(self) -> list[str | None]:
+    def dead_letter_codes(self) -> list[str]:
         letters = self.records(FEEDBACK_GIVEN.dead_letters)
-        return [headers.get(letter.headers, headers.DLQ_CODE) for letter in letters]
+        return [headers.get(one.headers, headers.DLQ_CODE) or "" for one in letters]
 
 
 @pytest.fixture
@@ -167,30 +167,29 @@ def events_of(traffic: Traffic, count: int) -> Sequence[FeedbackGiven | Generati
     return [event for n in range(count) for event in (traffic.given(n), traffic.served(n))]
 
 
+def joiner(brokers: str, state: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tests.integration.feedback.joiner", brokers, str(state)]
+    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+
+
 async def test_a_process_killed_in_the_middle_loses_no_feedback(
     brokers: str, traffic: Traffic, tmp_path: Path
 ) -> None:
     count = 1500
     traffic.send(*events_of(traffic, count))
-    command = [
-        sys.executable,
-        "-m",
-        "tests.integration.feedback.joiner",
-        brokers,
-        str(tmp_path / traffic.application),
-    ]
-
-    first = subprocess.Popen(command, env=dict(os.environ))
+    first = joiner(brokers, tmp_path / traffic.application)
     try:
         await eventually(lambda: len(traffic.joined()) >= 100, "the first joined events")
         at_kill = len(traffic.joined())
     finally:
         first.send_signal(signal.SIGKILL)
         first.wait()
-    second = subprocess.Popen(command, env=dict(os.environ))
+    second = joiner(brokers, tmp_path / traffic.application)
     try:
-        done = lambda: len({one.feedback_id for one in traffic.joined()}) == count  # noqa: E731
-        await eventually(done, "all feedback to be joined")
+        await eventually(
+            lambda: len({one.feedback_id for one in traffic.joined()}) == count,
+            "all feedback to be joined",
+        )
     finally:
         second.terminate()
         second.wait(timeout=30)

@@ -152,7 +152,7 @@ async def test_a_retryable_handler_is_never_buried() -> None:
 
 async def test_a_sweep_waits_for_the_batch_that_is_being_settled() -> None:
     order: list[str] = []
-    shared = settlement(lambda delivery: order.append("settled"), MemoryBroker().sink(), order)
+    shared = settlement(lambda _: order.append("settled"), MemoryBroker().sink(), order)
     async with shared.lock:
         agent = asyncio.create_task(GuardedAgent(shared, die)(Stream([RECORD])))
         await asyncio.sleep(0)

@@ -49,7 +49,7 @@ FEEDBACK = Feedback(
 
 
 def fold(events: Sequence[Generation | Feedback]) -> tuple[Slot, list[Output]]:
-    slot, said = Slot(opened_at=NOON), []
+    slot, said = Slot(opened_at=NOON), list[Output]()
     for event in events:
         slot, outputs = join(slot, event)
         said += outputs
@@ -185,7 +185,10 @@ feedbacks = st.builds(
 def test_any_order_and_duplication_joins_the_same(
     given_feedback: list[Feedback], shadow: bool, data: st.DataObject
 ) -> None:
-    events = [replace(GENERATION, shadow=shadow), *given_feedback]
+    events: list[Generation | Feedback] = [
+        replace(GENERATION, shadow=shadow),
+        *given_feedback,
+    ]
     repeats = data.draw(st.lists(st.sampled_from(events), max_size=6))
     shuffled = data.draw(st.permutations([*events, *repeats]))
 
@@ -198,7 +201,8 @@ def test_any_order_and_duplication_joins_the_same(
 def test_each_version_is_said_at_most_once(
     given_feedback: list[Feedback], data: st.DataObject
 ) -> None:
-    shuffled = data.draw(st.permutations([GENERATION, *given_feedback, *given_feedback]))
+    events: list[Generation | Feedback] = [GENERATION, *given_feedback, *given_feedback]
+    shuffled = data.draw(st.permutations(events))
 
     _, said = fold(shuffled)
 

@@ -43,9 +43,12 @@ class Bench:
         self.sink = self.broker.sink()
 
     def take(self, event: FeedbackGiven | GenerationServed, offset: int = 0) -> None:
-        topic = FEEDBACK_GIVEN if isinstance(event, FeedbackGiven) else GENERATION_SERVED
         join = Join(self.slots, AnnounceOnKafka(self.sink), RefuseOnKafka(self.sink))
-        join(Delivery(topic, event, "id", 0, offset, self.clock.now()))  # type: ignore[arg-type]
+        at = self.clock.now()
+        if isinstance(event, FeedbackGiven):
+            join(Delivery(FEEDBACK_GIVEN, event, "id", 0, offset, at))
+        else:
+            join(Delivery(GENERATION_SERVED, event, "id", 0, offset, at))
 
     def deliver(self) -> None:
         self.sink.flush()
@@ -167,8 +170,10 @@ def test_the_bounds_hold_after_a_restart() -> None:
 
 
 def door(broker: MemoryBroker) -> GiveFeedback:
-    keys = {"digest-of-bank": "bank"}
-    return GiveFeedback(keys.get, GiveOnKafka(broker.sink()), ManualClock())
+    def application(key: str) -> str | None:
+        return "bank" if key == "digest-of-bank" else None
+
+    return GiveFeedback(application, GiveOnKafka(broker.sink()), ManualClock())
 
 
 def test_the_doors_put_feedback_on_the_log_under_the_keys_application() -> None:

@@ -16,8 +16,10 @@ KEY = {"authorization": "Bearer secret-key"}
 
 
 def client(broker: MemoryBroker) -> TestClient:
-    keys = {auth.digest("secret-key"): "bank"}
-    give = GiveFeedback(keys.get, GiveOnKafka(broker.sink()), ManualClock())
+    def application(key: str) -> str | None:
+        return "bank" if key == auth.digest("secret-key") else None
+
+    give = GiveFeedback(application, GiveOnKafka(broker.sink()), ManualClock())
     return TestClient(make_door(give), raise_server_exceptions=False)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from libs.events.delivery import Delivery
 from libs.events.topics import E, Topic
@@ -155,8 +155,8 @@ class Catalogue(Protocol):
 class Log(Protocol):
     """The topics from their beginning."""
 
-    def read(self, topic: Topic[E]) -> Iterable[Delivery[E]]:
-        """Every readable event up to the present end, in order within a partition.
+    def read(self, topics: Sequence[Topic[Any]]) -> Iterable[Delivery[Any]]:
+        """Every readable event up to the present ends, in order within a partition.
 
         Raises:
             Retryable: the broker is away.

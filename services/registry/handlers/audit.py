@@ -49,6 +49,14 @@ FACTS: Final[tuple[tuple[Topic[Any], Translate], ...]] = (
     (CANARY_EVIDENCE, wire.canary_evidence),
     (OPERATOR_ACTED, wire.operator_acted),
 )
+TOPICS: Final[tuple[Topic[Any], ...]] = (
+    APPLICATION_APPLIED,
+    CAMPAIGN_TRANSITIONED,
+    CAMPAIGN_REQUESTED,
+    RETRAINING_TRIGGERED,
+    ENGINE_LOADED,
+    *(topic for topic, _ in FACTS),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +73,16 @@ class ReplayCampaign:
         kept = self.catalogue.campaign(campaign_id)
         if kept is None:
             raise Poison(f"no campaign {campaign_id[:80]!r}", code=NOT_FOUND)
-        history = _once(each.event for each in self._of(CAMPAIGN_TRANSITIONED, kept))
+        log = list(self._log(kept))
+        history = _history(log)
         start = wire.start(history[0].start) if history else None
-        inputs = list(self._inputs(kept, start)) if start else []
+        inputs = list(_inputs(log, kept, start)) if start else []
         order = [event_id for event in history for event_id in event.input_event_ids]
         order += [event_id for _, event_id in kept.pending]
         replayed = replay(campaign_id, inputs, order)
         digest = state_sha256(replayed.state)
         differences = [
-            *(self._in_policy(kept, start) if start else ()),
+            *(_in_policy(log, start) if start else ()),
             *_in_history(history, replayed.transitions),
             *_in_state(kept.state, replayed.state),
         ]
@@ -85,45 +94,54 @@ class ReplayCampaign:
             differences=differences,
         )
 
-    def _inputs(self, kept: KeptCampaign, start: Start) -> Iterator[CampaignEvent]:
-        """The campaign's events on every consumed topic."""
-        campaign_id = kept.state.campaign_id
-        translations: tuple[tuple[Topic[Any], Translate], ...] = (
-            (CAMPAIGN_REQUESTED, lambda each: wire.campaign_requested(each, start)),
-            (RETRAINING_TRIGGERED, lambda each: wire.retraining_triggered(each, start)),
-            (ENGINE_LOADED, lambda each: wire.engine_loaded(each, campaign_id)),
-            *FACTS,
-        )
-        for topic, translate in translations:
-            for delivery in self._of(topic, kept):
-                try:
-                    yield translate(delivery)
-                except Poison:
-                    continue  # dead-lettered when it arrived: it never was an input
+    def _log(self, kept: KeptCampaign) -> Iterator[Delivery[Any]]:
+        """All that the topics say of the campaign: its inputs, its history, its policy.
 
-    def _of(self, topic: Topic[Any], kept: KeptCampaign) -> Iterator[Delivery[Any]]:
-        """Events of the campaign; engines also without one: the champion's concern all."""
-        ids = {kept.state.campaign_id} | ({""} if topic is ENGINE_LOADED else set())
-        for delivery in self.log.read(topic):
+        Engines are its concern also without its id: one may be the champion's.
+        """
+        for delivery in self.log.read(TOPICS):
             event = delivery.event
-            if event.campaign_id in ids and event.application == kept.application:
-                yield delivery
-
-    def _in_policy(self, kept: KeptCampaign, start: Start) -> Iterator[str]:
-        """The policy is the one that was applied, where the compacted topic still has it."""
-        for delivery in self.log.read(APPLICATION_APPLIED):
-            applied = delivery.event
-            named = (applied.application.name, applied.revision)
-            if named != (kept.application, start.revision):
-                continue
-            if value(Application, applied.application) != start.application:
-                yield f"policy revision {start.revision} is not the one that was applied"
+            if delivery.topic is APPLICATION_APPLIED:
+                if event.application.name == kept.application:
+                    yield delivery
+            elif event.application == kept.application:
+                engines = delivery.topic is ENGINE_LOADED and not event.campaign_id
+                if engines or event.campaign_id == kept.state.campaign_id:
+                    yield delivery
 
 
-def _once(events: Iterator[CampaignTransitioned]) -> list[CampaignTransitioned]:
-    """By sequence, repeats left out."""
-    known = {event.sequence: event for event in events}
+def _inputs(
+    log: Sequence[Delivery[Any]], kept: KeptCampaign, start: Start
+) -> Iterator[CampaignEvent]:
+    campaign_id = kept.state.campaign_id
+    translations: dict[str, Translate] = {
+        CAMPAIGN_REQUESTED.name: lambda each: wire.campaign_requested(each, start),
+        RETRAINING_TRIGGERED.name: lambda each: wire.retraining_triggered(each, start),
+        ENGINE_LOADED.name: lambda each: wire.engine_loaded(each, campaign_id),
+        **{topic.name: translate for topic, translate in FACTS},
+    }
+    for delivery in log:
+        if delivery.topic.name in translations:
+            try:
+                yield translations[delivery.topic.name](delivery)
+            except Poison:
+                continue  # dead-lettered when it arrived: it never was an input
+
+
+def _history(log: Sequence[Delivery[Any]]) -> list[CampaignTransitioned]:
+    """The recorded transitions by sequence, repeats left out."""
+    told = [each.event for each in log if each.topic is CAMPAIGN_TRANSITIONED]
+    known = {event.sequence: event for event in told}
     return [known[sequence] for sequence in sorted(known)]
+
+
+def _in_policy(log: Sequence[Delivery[Any]], start: Start) -> Iterator[str]:
+    """The policy is the one that was applied, where the compacted topic still has it."""
+    for delivery in log:
+        event = delivery.event
+        if delivery.topic is APPLICATION_APPLIED and event.revision == start.revision:
+            if value(Application, event.application) != start.application:
+                yield f"policy revision {start.revision} is not the one that was applied"
 
 
 def _in_history(

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import grpc
@@ -112,7 +113,7 @@ def test_a_campaign_survives_a_kill_and_its_replay_agrees(
     campaign_id = registry.stub.StartCampaign(
         pb.StartCampaignRequest(application=application, operator="Ada"), timeout=CALL_S
     ).campaign_id
-    of = {"campaign_id": campaign_id, "application": application}
+    of: dict[str, Any] = {"campaign_id": campaign_id, "application": application}
 
     def reach(state: str) -> None:
         sink.flush()

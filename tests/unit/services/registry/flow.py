@@ -1,6 +1,6 @@
 """The registry on a SQLite file and the broker's in-memory twin."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,10 @@ from services.registry.handlers.desk import Desk
 class MemoryLog:
     broker: MemoryBroker
 
-    def read(self, topic: Topic[E]) -> Iterator[Delivery[E]]:
-        for record in self.broker.logs[topic.name]:
-            yield delivery_of(record)
+    def read(self, topics: Sequence[Topic[Any]]) -> Iterator[Delivery[Any]]:
+        for topic in topics:
+            for record in self.broker.logs[topic.name]:
+                yield delivery_of(record)
 
 
 @dataclass

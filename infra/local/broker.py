@@ -55,7 +55,15 @@ def _apache(home: Home, ports: Ports) -> Process:
 
 
 def _java(*arguments: str) -> tuple[str, ...]:
-    return ("java", "-XX:+UseSerialGC", QUIET, "-cp", f"{JARS}/*", *arguments)
+    return (
+        "java",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        QUIET,
+        "-cp",
+        f"{JARS}/*",
+        *arguments,
+    )
 
 
 def _format(configuration: Path, address: str, controller: str) -> None:

@@ -139,9 +139,10 @@ def _in_policy(log: Sequence[Delivery[Any]], start: Start) -> Iterator[str]:
     """The policy is the one that was applied, where the compacted topic still has it."""
     for delivery in log:
         event = delivery.event
-        if delivery.topic is APPLICATION_APPLIED and event.revision == start.revision:
-            if value(Application, event.application) != start.application:
-                yield f"policy revision {start.revision} is not the one that was applied"
+        if delivery.topic is not APPLICATION_APPLIED or event.revision != start.revision:
+            continue
+        if value(Application, event.application) != start.application:
+            yield f"policy revision {start.revision} is not the one that was applied"
 
 
 def _in_history(

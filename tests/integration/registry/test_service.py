@@ -33,7 +33,8 @@ from protos.training.v1.training_events_pb2 import TrainingCompleted
 from tests.waiting import eventually
 
 FILE = Artifact(uri="s3://perennial/sha256/aa", sha256="aa", size_bytes=3, media_type="x/y")
-CALL_S = 10.0
+CALL_S = 20.0
+START_S = 180.0
 
 
 class RegistryProcess:
@@ -51,7 +52,6 @@ class RegistryProcess:
             "PERENNIAL_OPS__PORT": str(_free_port()),
             "PERENNIAL_OPERATOR_TOKEN": self.token,
         }
-        self.stub = RegistryServiceStub(sync_channel(self.address, self.token))
         self.start()
 
     def start(self) -> None:
@@ -62,13 +62,15 @@ class RegistryProcess:
                 stdout=output,
                 stderr=output,
             )
-        eventually(self.answers, within_s=60)
+        eventually(self.answers, within_s=START_S)
 
     def answers(self) -> bool:
+        # A new channel each time: one that was refused waits longer and longer.
+        self.stub = RegistryServiceStub(sync_channel(self.address, self.token))
         try:
-            self.stub.ListApplications(pb.ListApplicationsRequest(), timeout=1)
-        except grpc.RpcError as error:
-            return error.code() is not grpc.StatusCode.UNAVAILABLE
+            self.stub.ListApplications(pb.ListApplicationsRequest(), timeout=2)
+        except grpc.RpcError:
+            return False
         return True
 
     def kill(self) -> None:

@@ -1,0 +1,163 @@
+"""The adapters on a real Triton with a real language model."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import numpy as np
+import psutil
+import pytest
+
+from infra.local.home import REPO
+from libs.artifacts.memory import MemoryStore
+from libs.faults import Poison
+from libs.runtime.clock import SystemClock
+from services.inference.adapters import triton
+from services.inference.adapters.engine_host import TritonHost
+from services.inference.domain.admission import Admission
+from services.inference.domain.generation import Ask, Message
+from services.inference.domain.loaded import LoadedEngines
+from services.inference.domain.release import Decoding, Engine, Release, Role, Route, Table
+from services.inference.handlers.answer import Answer, Runner
+from services.inference.handlers.follow import FollowRouting, Pace
+from services.inference.ports import EngineFailed
+from tests.integration.inference.conftest import RealTriton
+from tests.unit.services.inference.fakes import MemoryJournal, MemoryRouting, eventually
+from tests.unit.services.inference.generator_contract import GeneratorContract, Subject, sampling
+
+TEMPLATES = REPO / "infra" / "triton" / "llm"
+
+
+@pytest.fixture
+async def channel(real_triton: RealTriton) -> AsyncIterator[grpc.aio.Channel]:
+    async with triton.connect(real_triton.address) as opened:
+        yield opened
+
+
+def host(
+    channel: grpc.aio.Channel,
+    real_triton: RealTriton,
+    store: MemoryStore,
+    cache: Path,
+    token: str = "",
+) -> TritonHost:
+    return TritonHost(
+        channel=channel,
+        token=token or real_triton.token,
+        store=store,
+        templates=TEMPLATES,
+        model_repository=real_triton.model_repository,
+        cache=cache,
+        cache_size_gb=0.3,
+        timeout_s=300.0,
+    )
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("engines")
+
+
+@pytest.fixture
+async def placed(
+    channel: grpc.aio.Channel,
+    real_triton: RealTriton,
+    store: MemoryStore,
+    engine: Engine,
+    cache: Path,
+) -> TritonHost:
+    """The host, with the engine loaded once for all tests."""
+    made = host(channel, real_triton, store, cache)
+    if not (real_triton.model_repository / engine.model_name).exists():
+        await made.load(engine)
+    return made
+
+
+class TestTritonGenerator(GeneratorContract):
+    @pytest.fixture
+    async def subject(
+        self, channel: grpc.aio.Channel, placed: TritonHost, engine: Engine
+    ) -> Subject:
+        inner = triton.TritonGenerator(channel)
+        return Subject(inner, engine.digest, slow=lambda: None)
+
+    async def test_an_answer_that_takes_too_long_is_given_up(self, subject: Subject) -> None:
+        pieces = subject.generator.generate(
+            subject.digest, "Tell a very long story.", sampling(max_tokens=2000), 0.5
+        )
+
+        with pytest.raises(EngineFailed) as failure:
+            _ = [piece async for piece in pieces]
+
+        assert failure.value.code == "deadline"
+
+
+async def test_without_the_token_no_engine_can_be_loaded(
+    channel: grpc.aio.Channel,
+    real_triton: RealTriton,
+    store: MemoryStore,
+    engine: Engine,
+    cache: Path,
+) -> None:
+    with pytest.raises(Poison, match="restricted"):
+        await host(channel, real_triton, store, cache, token="wrong").load(engine)
+
+
+async def test_a_prompt_is_embedded(channel: grpc.aio.Channel) -> None:
+    embedder = triton.TritonEmbedder(channel, "embedding", 30.0)
+
+    rows = await embedder.embed(
+        ["Where is my bank card?", "My bank card has not arrived.", "Sort a list in Python."]
+    )
+
+    assert rows.shape == (3, 384)
+    near, far = rows[0] @ rows[1], rows[0] @ rows[2]
+    assert near > far + 0.2
+    assert np.allclose(np.linalg.norm(rows, axis=1), 1.0, atol=1e-2)
+
+
+async def test_a_routed_engine_is_loaded_answers_dies_and_comes_back(
+    channel: grpc.aio.Channel, placed: TritonHost, engine: Engine
+) -> None:
+    loaded, journal, routing = LoadedEngines(), MemoryJournal(), MemoryRouting()
+    generator = triton.TritonGenerator(channel)
+    follow = FollowRouting(
+        routing=routing,
+        host=placed,
+        generator=generator,
+        loaded=loaded,
+        journal=journal,
+        replica="test",
+        clock=SystemClock(),
+        pace=Pace(probe_every_s=1.0),
+    )
+    runner = Runner(generator, loaded, journal, SystemClock(), follow.suspect)
+    answer = Answer(runner, Admission(8), lambda *_: None, 60.0)
+    release = Release("r" * 64, engine, "{{ question }}", Decoding(24, 0.0, 1.0, 1))
+    table = Table("t", 1, frozenset(), "s", "c", (Route(release, Role.CHAMPION, 1.0),))
+    request = Ask((Message("user", "What is the capital of France?"),), max_tokens=24)
+    stop = asyncio.Event()
+    serving = asyncio.create_task(follow.serve(stop))
+    await asyncio.sleep(0)
+
+    routing.set(table)
+    await eventually(lambda: loaded.ready(engine.digest), "the engine", within_s=120)
+    text, finish = await answer.whole(answer.begin(table, request))
+
+    assert text.strip()
+    assert finish.completion_tokens > 0
+    assert journal.served[0].mean_logprob < 0
+
+    for child in psutil.process_iter(["cmdline"]):
+        if any(engine.model_name in part for part in child.info["cmdline"] or ()):
+            child.kill()
+    with pytest.raises(EngineFailed):
+        await answer.whole(answer.begin(table, request))
+    await eventually(lambda: not loaded.ready(engine.digest), "the death", within_s=30)
+    await eventually(lambda: loaded.ready(engine.digest), "the return", within_s=120)
+    again, _ = await answer.whole(answer.begin(table, request))
+
+    assert again == text
+    stop.set()
+    await serving

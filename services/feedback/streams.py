@@ -1,7 +1,7 @@
 """The join as a faust agent over both topics, and its sweep."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,8 +44,8 @@ class JoinStream:
         app.timer(self.sweep_s)(_turn(app, sweep, settlement, self.die))
 
 
-def _recovery(slots: TableSlots) -> Callable[[], None]:
-    def recovered() -> None:
+def _recovery(slots: TableSlots) -> Callable[[], Awaitable[None]]:
+    async def recovered() -> None:  # faust awaits it
         slots.recovered()
 
     return recovered

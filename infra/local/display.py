@@ -82,10 +82,10 @@ def _progress(parts: Parts) -> Table:
 
 
 def overview(parts: Parts, live: dict[str, str | None]) -> Table:
-    """Parts, addresses and logs; ``live`` is what each part's probe says now."""
+    """Parts and addresses; ``live`` is what each part's probe says now."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("part", "state", "start", "restarts", "pid", "address", "log"):
-        table.add_column(column, overflow="fold")
+    for column in ("part", "state", "start", "again", "pid", "address"):
+        table.add_column(column, no_wrap=True)
     for name, part in parts.items():
         state = part["state"]
         if state == "ready" and live.get(name):
@@ -97,14 +97,15 @@ def overview(parts: Parts, live: dict[str, str | None]) -> Table:
             str(part["restarts"] or ""),
             str(part["pid"] or ""),
             "\n".join(f"{_door(key)} {value}" for key, value in part["addresses"].items()),
-            _short(Path(part["log"])),
         )
     return table
 
 
 def remarks(parts: Parts, live: dict[str, str | None]) -> list[str]:
     """What is worth a line under the table."""
-    lines = [f"{name}: {part['note']}" for name, part in parts.items() if part["note"]]
+    directories = {str(_short(Path(part["log"]).parent)) for part in parts.values()}
+    lines = [f"logs: {', '.join(sorted(directories))}/<part>.log"]
+    lines += [f"{name}: {part['note']}" for name, part in parts.items() if part["note"]]
     lines += [f"{name}: {part['why']}" for name, part in parts.items() if part["why"]]
     return lines + [f"{name}: {why}" for name, why in live.items() if why]
 

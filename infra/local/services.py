@@ -120,6 +120,7 @@ def _process(name: str, declared: Declared, around: Surroundings) -> Process:
             *(("s3",) if "s3" in declared else ()),
         ),
         prepare=prepare,
+        ready_within_s=180,
     )
 
 

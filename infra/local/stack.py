@@ -26,7 +26,7 @@ from infra.local.home import credentials as credentials_of
 from infra.local.runner import RUNNER, is_running
 
 LOOK_EVERY_S: Final = 0.1
-UP_WITHIN_S: Final = 300.0
+UP_WITHIN_S: Final = 600.0
 DOWN_WITHIN_S: Final = 75.0
 LOG_LINES: Final = 15
 

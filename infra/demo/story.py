@@ -20,6 +20,7 @@ from libs.events.topics import DRIFT_DETECTED, GENERATION_SERVED, RECORD_RECEIVE
 from protos.ingest.v1.ingest_events_pb2 import Record, RecordKind
 from protos.registry.v1 import registry_service_pb2 as messages
 from services.cli import upload
+from services.cli.applications import make_key
 from services.cli.reconcile import balances
 from services.cli.session import TIMEOUT_S, Session
 
@@ -91,9 +92,7 @@ class Story:
                 timeout=TIMEOUT_S,
             )
             if self.application not in self.session.api_keys():
-                request = messages.CreateApiKeyRequest(application=self.application)
-                made = registry.CreateApiKey(request, timeout=TIMEOUT_S)
-                self.session.keep_key(self.application, made.api_key)
+                make_key(self.session, registry, self.application)
             pairs = [pair for pair in self.bank if not data.is_live(pair)][: self.scale.upload]
             await self._upload(step, pairs, "")
 

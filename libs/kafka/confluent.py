@@ -39,7 +39,10 @@ def record_of(message: Message) -> Record:
 
 
 class KafkaSink:
-    """acks=all, idempotent, Java-compatible partitioning; a Part that flushes when it is left."""
+    """acks=all, idempotent, Java-compatible partitioning; a Part that flushes when it is left.
+
+    Threads may share it: each thread's ``flush`` answers for what that thread sent.
+    """
 
     name = "kafka.sink"
 
@@ -56,8 +59,7 @@ class KafkaSink:
                 "queue.buffering.max.messages": 100_000,
             }
         )
-        self._failed: list[str] = []
-        self._lock = threading.Lock()
+        self._mine = threading.local()
 
     def send(self, topic: Topic[E], event: E, *, event_id: str | None = None) -> str:
         event_id = event_id or headers.new_event_id()
@@ -66,9 +68,17 @@ class KafkaSink:
         return event_id
 
     def send_raw(self, topic: str, key: bytes | None, value: bytes, head: Headers) -> None:
+        failed = self._failures()
+
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            if error is None:
+                metrics.EVENTS_PRODUCED.labels(message.topic()).inc()
+            else:
+                failed.append(f"{topic}: {error.str()}")
+
         try:
             self._producer.produce(
-                topic, value=value, key=key, headers=list(head), on_delivery=self._delivered
+                topic, value=value, key=key, headers=list(head), on_delivery=delivered
             )
         except BufferError as error:
             raise Retryable("the producer's queue is full") from error
@@ -76,17 +86,17 @@ class KafkaSink:
             raise Retryable(f"{topic}: {error}") from error
         self._producer.poll(0)
 
-    def _delivered(self, error: KafkaError | None, message: Message) -> None:
-        if error is None:
-            metrics.EVENTS_PRODUCED.labels(message.topic()).inc()
-            return
-        with self._lock:
-            self._failed.append(f"{message.topic()}: {error.str()}")
+    def _failures(self) -> list[str]:
+        """What this thread sent in vain since it last flushed."""
+        if not hasattr(self._mine, "failed"):
+            self._mine.failed = []
+        found: list[str] = self._mine.failed
+        return found
 
     def flush(self) -> None:
         left = self._producer.flush(FLUSH_TIMEOUT_S)
-        with self._lock:
-            failed, self._failed = self._failed, []
+        failed = list(self._failures())
+        self._failures().clear()
         if left or failed:
             raise Retryable(f"{left} unacknowledged, {len(failed)} failed: {failed[:3]}")
 

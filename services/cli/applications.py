@@ -41,7 +41,7 @@ def apply(path: Path, as_json: show.AsJson = False) -> None:
         messages.ApplyApplicationRequest(application=application), timeout=TIMEOUT_S
     )
     if application.name not in session.api_keys():
-        _make_key(session, registry, application.name)
+        make_key(session, registry, application.name)
     row = {
         "application": application.name,
         "revision": applied.revision,
@@ -55,15 +55,16 @@ def key(application: str, as_json: show.AsJson = False) -> None:
     """Make a new API key of an application and keep it in keys.json."""
     session = Session.here()
     registry = RegistryServiceStub(session.operator("registry.rpc"))
-    made = _make_key(session, registry, application)
+    made = make_key(session, registry, application)
     show.rows("key", [{"application": application, "api_key": made}], as_json)
 
 
-def _make_key(session: Session, registry: RegistryServiceStub, application: str) -> str:
+def make_key(session: Session, registry: RegistryServiceStub, application: str) -> str:
     made = registry.CreateApiKey(
         messages.CreateApiKeyRequest(application=application), timeout=TIMEOUT_S
     )
     session.keep_key(application, made.api_key)
+    upload.await_key(session, application)
     return str(made.api_key)
 
 

@@ -1,10 +1,12 @@
 """Files as records, streamed to ingest."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import grpc
 from google.protobuf import json_format
 
 from libs.faults import Poison
@@ -14,6 +16,8 @@ from protos.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 from services.cli.session import Session
 
 UPLOAD_TIMEOUT_S: Final = 600.0
+KEY_WITHIN_S: Final = 20.0
+KEY_EVERY_S: Final = 0.2
 DOCUMENTS: Final = {".txt", ".md", ".markdown"}
 
 
@@ -63,3 +67,21 @@ def upload(session: Session, application: str, records: Iterator[Record]) -> Upl
     ingest = IngestServiceStub(session.tenant("ingest.rpc", application))
     requests = (UploadRequest(record=record) for record in records)
     return ingest.Upload(requests, timeout=UPLOAD_TIMEOUT_S)
+
+
+def await_key(session: Session, application: str) -> None:
+    """Return once the doors know a key that was just made: it reaches them as an event.
+
+    Raises:
+        grpc.RpcError: the door still refuses it after 20 s, or is away.
+    """
+    deadline = time.monotonic() + KEY_WITHIN_S
+    while True:
+        try:
+            upload(session, application, iter(()))
+            return
+        except grpc.RpcError as error:
+            refused = error.code() is grpc.StatusCode.UNAUTHENTICATED
+            if not refused or time.monotonic() > deadline:
+                raise
+        time.sleep(KEY_EVERY_S)

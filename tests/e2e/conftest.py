@@ -16,6 +16,7 @@ from infra.local.home import REPO, Home
 from protos.ingest.v1.ingest_events_pb2 import Record, RecordKind
 from protos.registry.v1 import registry_service_pb2 as messages
 from services.cli import upload
+from services.cli.applications import make_key
 from services.cli.reconcile import balances
 from services.cli.session import TIMEOUT_S, Session
 
@@ -61,11 +62,8 @@ def declared(session: Session, bank: list[Pair]) -> str:
     registry.ApplyApplication(
         messages.ApplyApplicationRequest(application=application), timeout=TIMEOUT_S
     )
-    request = messages.CreateApiKeyRequest(application=APPLICATION)
-    key = registry.CreateApiKey(request, timeout=TIMEOUT_S).api_key
-    session.keep_key(APPLICATION, key)
+    make_key(session, registry, APPLICATION)
     pairs = islice((pair for pair in bank if not data.is_live(pair)), 160)
-    eventually(lambda: known(session), "ingest to know the key")
     answer = upload.upload(session, APPLICATION, (record(pair) for pair in pairs))
     assert (answer.accepted, answer.rejected) == (160, 0)
     eventually(lambda: lag(session, "ingest.record-received.v1") == 0, "rows to be prepared")
@@ -77,13 +75,6 @@ def served(session: Session, declared: str) -> str:
     """The application with its first release in front of the traffic."""
     run_campaign(session, declared)
     return declared
-
-
-def known(session: Session) -> bool:
-    try:
-        return upload.upload(session, APPLICATION, iter(())).accepted == 0
-    except Exception:
-        return False
 
 
 def record(pair: Pair) -> Record:

@@ -3,7 +3,7 @@
 A batch is what the stream holds right now, at most ``MAX_BATCH`` records. Its outputs are
 acknowledged by the broker first, then its state is written, then its records are acked:
 
-    settle, settle, ... -> sink.flush() -> keep() -> ack
+    settle, settle, ... -> sink.flush() -> keep() -> ack    (each awaited)
 
 A crash before the ack repeats the batch. State is only written behind its outputs, so state
 that has seen a record proves that the record's outputs are on the log.
@@ -11,7 +11,7 @@ that has seen a record proves that the record's outputs are on the log.
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -44,7 +44,7 @@ class Settlement:
 
     routes: Sequence[Route[Any]]
     sink: Sink
-    keep: Callable[[], None]
+    keep: Callable[[], Awaitable[None]]
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _handlers: dict[str, Route[Any]] = field(init=False)
 
@@ -78,10 +78,10 @@ class Settlement:
         """Outputs first, then state.
 
         Raises:
-            Retryable: an output was not acknowledged; what caused it must run again.
+            Retryable: an output or a change was not acknowledged; what caused it must run again.
         """
         await asyncio.to_thread(self.sink.flush)
-        self.keep()
+        await self.keep()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 import faust
 import structlog
 
-from libs.faults import Fatal
+from libs.faults import Fatal, Retryable
 from libs.runtime.config import KafkaSettings
 
 log = structlog.get_logger()
@@ -20,6 +20,8 @@ SESSION_TIMEOUT_S: Final = 10.0
 HEARTBEAT_S: Final = 3.0
 COMMIT_INTERVAL_S: Final = 1.0
 CHECK_S: Final = 0.2
+WRITE_TIMEOUT_S: Final = 30.0
+LINGER_S: Final = 0.005
 MAX_STATE_BYTES: Final = 4 * 1024 * 1024
 """Largest table value, as the changelog topic and the producer allow it."""
 
@@ -33,8 +35,31 @@ class PlacedTable(faust.Table):  # type: ignore[misc]  # faust is not typed
     iteration too: at the end of a batch, or by a sweep.
     """
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._unwritten: list[asyncio.Future[Any]] = []
+
     def partition_for_key(self, key: str) -> int:
         return int(key.partition("/")[0])
+
+    def send_changelog(self, *arguments: Any, **options: Any) -> Any:
+        sent = super().send_changelog(*arguments, **options)
+        self._unwritten.append(sent)
+        return sent
+
+    async def written(self) -> None:
+        """Back when the changelog has every change made before.
+
+        faust's own flush before a commit gives up after 0.1 s without progress, and commits.
+
+        Raises:
+            Retryable: the broker did not take them; the records behind them must run again.
+        """
+        unwritten, self._unwritten = self._unwritten, []
+        try:
+            await asyncio.wait_for(asyncio.gather(*unwritten), WRITE_TIMEOUT_S)
+        except Exception as error:
+            raise Retryable(f"the changelog of {self.name} is not written: {error!r}") from error
 
 
 class Streams:
@@ -114,6 +139,7 @@ class Streams:
             broker_commit_interval=COMMIT_INTERVAL_S,
             producer_max_request_size=MAX_STATE_BYTES,
             producer_acks=-1,
+            producer_linger=LINGER_S,
             stream_wait_empty=False,
             logging_config=None,
         )

@@ -37,7 +37,12 @@ class JoinStream:
         join = Join(slots, AnnounceOnKafka(self.sink), refuse)
         sweep = Sweep(slots, refuse, self.limits, self.clock)
         routes: list[Route[Any]] = [Route(FEEDBACK_GIVEN, join), Route(GENERATION_SERVED, join)]
-        settlement = Settlement(routes, self.sink, slots.keep)
+
+        async def keep() -> None:
+            slots.keep()
+            await table.written()
+
+        settlement = Settlement(routes, self.sink, keep)
         topic = app.topic(*settlement.topics, value_serializer="raw", key_serializer="raw")
         app.agent(topic, name="join")(GuardedAgent(settlement, self.die).__call__)
         table.on_recover(_recovery(slots))

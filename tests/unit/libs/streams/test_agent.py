@@ -70,7 +70,11 @@ def die() -> NoReturn:
 
 def settlement(handler: Any, sink: MemorySink, kept: list[str] | None = None) -> Settlement:
     log: list[str] = [] if kept is None else kept
-    return Settlement([Route(FEEDBACK_GIVEN, handler)], sink, lambda: log.append("kept"))
+
+    async def keep() -> None:
+        log.append("kept")
+
+    return Settlement([Route(FEEDBACK_GIVEN, handler)], sink, keep)
 
 
 def ignore(delivery: Delivery[FeedbackGiven]) -> None:
@@ -171,5 +175,5 @@ def test_a_message_becomes_a_record_with_milliseconds() -> None:
     assert record_of(message) == Record("t", 1, 2, None, None, (), 1500)
 
 
-def _no_space() -> None:
+async def _no_space() -> None:
     raise OSError("no space left")

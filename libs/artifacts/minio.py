@@ -32,7 +32,7 @@ class MinioStore:
             access_key=settings.access_key.get_secret_value(),
             secret_key=settings.secret_key.get_secret_value(),
             secure=settings.secure,
-            http_client=urllib3.PoolManager(timeout=TIMEOUT, retries=urllib3.Retry(2)),
+            http_client=urllib3.PoolManager(maxsize=16, timeout=TIMEOUT, retries=urllib3.Retry(2)),
         )
 
     def put(self, data: bytes, media_type: str) -> Artifact:

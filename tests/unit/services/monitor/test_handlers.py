@@ -47,7 +47,7 @@ from protos.registry.v1.registry_events_pb2 import (
 from services.monitor.adapters.sql import METADATA, OUTBOX, SqlStates
 from services.monitor.handlers import Batch, OnFeedbackJoined, OnGenerationServed
 
-from .traffic import Traffic
+from .traffic import Traffic, corrected, served
 
 
 class Killed(Exception):
@@ -114,39 +114,6 @@ class Stack:
             for row in rows
             if row.topic in names
         ]
-
-
-def served(traffic: Traffic, far: bool = False, **changes: Any) -> GenerationServed:
-    sample = traffic.sample(far=far)
-    event = GenerationServed(
-        generation_id=sample.generation_id,
-        application="support",
-        release_digest="r1",
-        role=ROLE_CHAMPION,
-        episode_id=sample.episode,
-        prompt=sample.prompt,
-        answer="Yes.",
-        completion_tokens=3,
-        latency_s=0.5,
-        time_to_first_token_s=0.1,
-        mean_logprob=sample.logprob,
-        finish_reason="stop",
-        embedding=sample.vector.astype("<f2").tobytes(),
-    )
-    event.MergeFrom(GenerationServed(**changes))
-    return event
-
-
-def corrected(number: int) -> FeedbackJoined:
-    return FeedbackJoined(
-        feedback_id=f"f{number}",
-        version=1,
-        generation_id=f"g{number}",
-        application="support",
-        role=ROLE_CHAMPION,
-        prompt=f"question {number}",
-        correction=f"answer {number}",
-    )
 
 
 def rated(number: int, role: Role.ValueType, rating: float) -> FeedbackJoined:

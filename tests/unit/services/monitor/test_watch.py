@@ -134,3 +134,17 @@ def test_equal_prompts_throughout_are_a_valid_reference() -> None:
         assert found.observe(replace(traffic.sample(), vector=same)) == []
 
     assert until_alarm(found, traffic, far=True)[0].cause == "input"
+
+
+def test_the_behaviour_is_judged_on_familiar_prompts_only() -> None:
+    traffic = Traffic(11)
+    found = after(300, traffic)
+    behaviour = found.signals[1]
+    assert found.fit is not None
+    found.fit = replace(found.fit, embedding=replace(found.fit.embedding, familiar=-1.0))
+
+    for _ in range(50):
+        found.observe(traffic.sample(logprob_shift=-5.0))
+
+    assert found.signals[0].events == 50
+    assert behaviour.events == 0

@@ -1,10 +1,14 @@
 """Synthetic traffic: unit vectors round topic centres, as sentence embeddings lie."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from protos.feedback.v1.feedback_events_pb2 import FeedbackJoined
+from protos.inference.v1.inference_events_pb2 import GenerationServed
+from protos.registry.v1.registry_events_pb2 import ROLE_CHAMPION
 from services.monitor.domain.watch import Sample
 
 DIMENSIONS = 48
@@ -37,3 +41,38 @@ class Traffic:
     def _vector(self, topic: int) -> NDArray[np.float16]:
         noisy = self.centres[topic] + 0.7 * self.random.normal(size=DIMENSIONS)
         return np.asarray(noisy / np.linalg.norm(noisy), np.float16)
+
+
+def served(traffic: Traffic, far: bool = False, **changes: Any) -> GenerationServed:
+    """The champion's answer to the next prompt of ``traffic``."""
+    sample = traffic.sample(far=far)
+    event = GenerationServed(
+        generation_id=sample.generation_id,
+        application="support",
+        release_digest="r1",
+        role=ROLE_CHAMPION,
+        episode_id=sample.episode,
+        prompt=sample.prompt,
+        answer="Yes.",
+        completion_tokens=3,
+        latency_s=0.5,
+        time_to_first_token_s=0.1,
+        mean_logprob=sample.logprob,
+        finish_reason="stop",
+        embedding=sample.vector.astype("<f2").tobytes(),
+    )
+    event.MergeFrom(GenerationServed(**changes))
+    return event
+
+
+def corrected(number: int, application: str = "support") -> FeedbackJoined:
+    """A correction of its own."""
+    return FeedbackJoined(
+        feedback_id=f"f{number}",
+        version=1,
+        generation_id=f"g{number}",
+        application=application,
+        role=ROLE_CHAMPION,
+        prompt=f"question {number}",
+        correction=f"answer {number}",
+    )

@@ -1,0 +1,96 @@
+"""The monitor's store on both engines, with the migrations that make it."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy.engine import Engine
+
+from libs.events.topics import DRIFT_DETECTED
+from libs.faults import Fatal
+from libs.kafka.record import Sink
+from libs.sql.engine import connect
+from libs.sql.migrate import differences, upgrade
+from protos.monitor.v1.monitor_events_pb2 import DriftDetected
+from services.monitor.adapters.sql import METADATA, SqlStates
+from services.monitor.domain.application import Application, Release
+from services.monitor.domain.watch import watch
+from tests.unit.services.monitor.traffic import Traffic
+
+
+@pytest.fixture
+def engine(sql_url: str) -> Iterator[Engine]:
+    engine = connect(sql_url)
+    upgrade(engine, "services.monitor")
+    yield engine
+    engine.dispose()
+
+
+def nothing(_: Sink) -> None:
+    """No events."""
+
+
+def watched() -> Application:
+    traffic, state = Traffic(1), Application("support")
+    state.releases["r1"] = Release(watch=watch("support", "r1", 90, 10_000))
+    for _ in range(137):
+        state.releases["r1"].watch.observe(traffic.sample())  # type: ignore[union-attr]
+    state.touched.add("r1")
+    return state
+
+
+def test_the_migrations_make_the_declared_tables(engine: Engine) -> None:
+    found = differences(engine, METADATA)
+
+    assert [each for each in found if "alembic_version" not in str(each)] == []
+
+
+def test_a_state_comes_back_as_it_was(engine: Engine) -> None:
+    state, states = watched(), SqlStates(engine)
+
+    states.store([state], nothing)
+    loaded = SqlStates(engine).load("support")
+
+    assert loaded is not None
+    before, after = state.releases["r1"].watch, loaded.releases["r1"].watch
+    assert before is not None
+    assert after is not None
+    assert after.fit is not None
+    assert after.held.generations == before.held.generations
+    assert [each.statistic for each in after.signals] == [each.statistic for each in before.signals]
+    assert states.names() == ["support"]
+
+
+def test_nothing_is_stored_when_the_events_cannot_be(engine: Engine) -> None:
+    def fail(sink: Sink) -> None:
+        sink.send(DRIFT_DETECTED, DriftDetected(application="support"))
+        raise OSError("the outbox is away")
+
+    states = SqlStates(engine)
+    with pytest.raises(OSError, match="outbox"):
+        states.store([watched()], fail)
+
+    assert states.names() == []
+    states.store([watched()], nothing)
+
+
+def test_a_stale_state_is_refused(engine: Engine) -> None:
+    first, second = SqlStates(engine), SqlStates(engine)
+    first.store([watched()], nothing)
+    stale = second.load("support")
+    first.store([watched()], nothing)
+    assert stale is not None
+
+    with pytest.raises(Fatal):
+        second.store([stale], nothing)
+
+
+def test_a_forgotten_release_leaves_the_store(engine: Engine) -> None:
+    state, states = watched(), SqlStates(engine)
+    states.store([state], nothing)
+    del state.releases["r1"]
+
+    states.store([state], nothing)
+
+    loaded = SqlStates(engine).load("support")
+    assert loaded is not None
+    assert loaded.releases == {}

@@ -1,6 +1,6 @@
 """Replays agree with what was lived through, whatever the deliveries did."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.registry.domain.campaign import Campaign, State
@@ -19,6 +19,9 @@ STORY: list[CampaignEvent] = [
     stories.loaded(),
     stories.better(),
 ]
+
+PATIENT = settings(deadline=None)
+"""A busy machine is not a failure."""
 
 
 @st.composite
@@ -49,6 +52,7 @@ def live(events: list[CampaignEvent]) -> tuple[Campaign, list[str]]:
     return state, order
 
 
+@PATIENT
 @given(deliveries())
 def test_repeated_and_late_deliveries_replay_by_event_id_alone(
     events: list[CampaignEvent],
@@ -60,6 +64,7 @@ def test_repeated_and_late_deliveries_replay_by_event_id_alone(
     assert replayed.state == state
 
 
+@PATIENT
 @given(disorder())
 def test_any_order_replays_by_the_recorded_order_of_inputs(events: list[CampaignEvent]) -> None:
     state, order = live(events)
@@ -70,6 +75,7 @@ def test_any_order_replays_by_the_recorded_order_of_inputs(events: list[Campaign
     assert state_sha256(replayed.state) == state_sha256(state)
 
 
+@PATIENT
 @given(disorder())
 def test_the_step_is_deterministic_and_repeats_change_nothing(
     events: list[CampaignEvent],
@@ -86,6 +92,7 @@ def test_the_step_is_deterministic_and_repeats_change_nothing(
     assert state_sha256(once) == state_sha256(twice)
 
 
+@PATIENT
 @given(disorder())
 def test_nothing_follows_an_end(events: list[CampaignEvent]) -> None:
     ended, _ = live(STORY)
@@ -95,6 +102,7 @@ def test_nothing_follows_an_end(events: list[CampaignEvent]) -> None:
         assert (state, commands) == (ended, ())
 
 
+@PATIENT
 @given(deliveries())
 def test_a_stored_state_goes_on_as_if_it_had_stayed_in_memory(
     events: list[CampaignEvent],

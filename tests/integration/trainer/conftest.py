@@ -58,7 +58,12 @@ class SftJob:
             stdout=subprocess.PIPE,
             stderr=(self.work / "stderr.log").open("a"),
             text=True,
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(REPO), "HF_HUB_OFFLINE": "1"},
+            env={
+                "PATH": os.environ["PATH"],
+                "PYTHONPATH": str(REPO),
+                "HF_HUB_OFFLINE": "1",
+                "OMP_WAIT_POLICY": "PASSIVE",
+            },
         )
 
     def lines(self, process: "subprocess.Popen[str]") -> Iterator[dict[str, Any]]:
@@ -68,8 +73,8 @@ class SftJob:
 
     def finish(self) -> dict[str, Any]:
         """Run to the end; the result and what it printed under ``lines``."""
-        process = self.start()
-        told = list(self.lines(process))
+        with self.start() as process:
+            told = list(self.lines(process))
         assert process.wait(timeout=300) == 0, (self.work / "stderr.log").read_text()[-2000:]
         found: dict[str, Any] = json.loads((self.work / "result.json").read_text())
         return found | {"lines": told}

@@ -24,7 +24,8 @@ from libs.runtime import metrics
 
 log = structlog.get_logger()
 
-MAX_BATCH: Final = 200
+MAX_BATCH: Final = 100
+"""What faust buffers of a changelog before it holds everything up."""
 EXIT_STATUS: Final = 70
 """EX_SOFTWARE: the service's runner starts it again, and the batch is read again."""
 

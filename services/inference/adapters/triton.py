@@ -27,7 +27,7 @@ OPTIONS: Final = [
 ]
 STATUS_ERRORS: Final = (("triton_grpc_error", "true"),)
 """Asks Triton to end a failed stream with a gRPC status instead of a bare text."""
-BUSY: Final = "running or waiting"
+BUSY: Final = "requests are running"
 """In the engine's message when it takes no more requests for now."""
 DOWN: Final = ("is not healthy", "no available versions", "not at ready state", "unknown model")
 """In Triton's messages for an engine that is gone."""

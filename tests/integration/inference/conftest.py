@@ -1,11 +1,12 @@
 """A real Triton with the base model as an engine's file, started once for these tests."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
@@ -16,7 +17,9 @@ from infra.local.home import REPO, Home, credentials
 from infra.local.ports import Ports
 from infra.local.triton import VENV, is_installed, models
 from infra.local.triton import triton as triton_process
-from libs.artifacts.memory import MemoryStore
+from libs.artifacts.store import sha256_of_file
+from libs.faults import Poison
+from protos.common.v1.common_pb2 import Artifact
 from services.inference.domain.release import Engine, File
 
 BASE_MODEL = REPO / ".build" / "base-model"
@@ -72,13 +75,36 @@ def _await_ready(address: str, process: "subprocess.Popen[bytes]", home: Home) -
     raise AssertionError(f"Triton is not ready: {home.log('triton').read_text()[-2000:]}")
 
 
-@pytest.fixture(scope="session")
-def store() -> MemoryStore:
-    return MemoryStore()
+@dataclass(frozen=True, slots=True)
+class FolderStore:
+    """An artifact store of files that are left where they are: engines are large."""
+
+    files: dict[str, Path] = field(default_factory=dict)
+
+    def put(self, data: bytes, media_type: str) -> Artifact:
+        raise NotImplementedError
+
+    def put_file(self, path: Path, media_type: str) -> Artifact:
+        sha256 = sha256_of_file(path)
+        self.files[sha256] = path
+        return Artifact(sha256=sha256, size_bytes=path.stat().st_size, media_type=media_type)
+
+    def get(self, artifact: Artifact, max_bytes: int) -> bytes:
+        raise NotImplementedError
+
+    def get_file(self, artifact: Artifact, path: Path) -> None:
+        if artifact.sha256 not in self.files:
+            raise Poison("no such file", code="artifact_missing")
+        shutil.copyfile(self.files[artifact.sha256], path)
 
 
 @pytest.fixture(scope="session")
-def engine(store: MemoryStore, tmp_path_factory: pytest.TempPathFactory) -> Engine:
+def store() -> FolderStore:
+    return FolderStore()
+
+
+@pytest.fixture(scope="session")
+def engine(store: FolderStore, tmp_path_factory: pytest.TempPathFactory) -> Engine:
     """The base model as a GGUF, in the artifact store."""
     if not (BASE_MODEL / "model.safetensors").exists():
         pytest.skip(f"there is no base model in {BASE_MODEL}: `make setup` makes it")

@@ -10,7 +10,6 @@ import psutil
 import pytest
 
 from infra.local.home import REPO
-from libs.artifacts.memory import MemoryStore
 from libs.faults import Poison
 from libs.runtime.clock import SystemClock
 from services.inference.adapters import triton
@@ -22,9 +21,14 @@ from services.inference.domain.release import Decoding, Engine, Release, Role, R
 from services.inference.handlers.answer import Answer, Runner
 from services.inference.handlers.follow import FollowRouting, Pace
 from services.inference.ports import EngineFailed
-from tests.integration.inference.conftest import RealTriton
+from tests.integration.inference.conftest import FolderStore, RealTriton
 from tests.unit.services.inference.fakes import MemoryJournal, MemoryRouting, eventually
-from tests.unit.services.inference.generator_contract import GeneratorContract, Subject, sampling
+from tests.unit.services.inference.generator_contract import (
+    PROMPT,
+    GeneratorContract,
+    Subject,
+    sampling,
+)
 
 TEMPLATES = REPO / "infra" / "triton" / "llm"
 
@@ -38,7 +42,7 @@ async def channel(real_triton: RealTriton) -> AsyncIterator[grpc.aio.Channel]:
 def host(
     channel: grpc.aio.Channel,
     real_triton: RealTriton,
-    store: MemoryStore,
+    store: FolderStore,
     cache: Path,
     token: str = "",
 ) -> TritonHost:
@@ -63,7 +67,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def placed(
     channel: grpc.aio.Channel,
     real_triton: RealTriton,
-    store: MemoryStore,
+    store: FolderStore,
     engine: Engine,
     cache: Path,
 ) -> TritonHost:
@@ -83,9 +87,7 @@ class TestTritonGenerator(GeneratorContract):
         return Subject(inner, engine.digest, slow=lambda: None)
 
     async def test_an_answer_that_takes_too_long_is_given_up(self, subject: Subject) -> None:
-        pieces = subject.generator.generate(
-            subject.digest, "Tell a very long story.", sampling(max_tokens=2000), 0.5
-        )
+        pieces = subject.generator.generate(subject.digest, PROMPT, sampling(max_tokens=2000), 0.5)
 
         with pytest.raises(EngineFailed) as failure:
             _ = [piece async for piece in pieces]
@@ -96,7 +98,7 @@ class TestTritonGenerator(GeneratorContract):
 async def test_without_the_token_no_engine_can_be_loaded(
     channel: grpc.aio.Channel,
     real_triton: RealTriton,
-    store: MemoryStore,
+    store: FolderStore,
     engine: Engine,
     cache: Path,
 ) -> None:

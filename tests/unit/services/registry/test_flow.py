@@ -277,6 +277,21 @@ def test_a_replay_from_the_topics_agrees(registry: Registry) -> None:
     assert answers[2].events_read == 11
 
 
+def test_a_transition_names_only_the_newest_of_the_evidence_before_it(
+    registry: Registry,
+) -> None:
+    traffic.crown_first(registry)
+    trigger(registry, "c-drift")
+    traffic.to_canary(registry)
+
+    for answered in (5, 10, 15, 20):
+        traffic.canary(registry, answered)
+
+    grown = registry.last(CAMPAIGN_TRANSITIONED)
+    assert grown.share == 0.25
+    assert list(grown.input_event_ids) == [grown.cause_event_id]
+
+
 def test_a_replay_sees_a_record_that_was_tampered_with(registry: Registry) -> None:
     first = traffic.crown_first(registry)
     log = registry.broker.logs[EVALUATION_COMPLETED.name]

@@ -394,3 +394,13 @@ def test_another_campaigns_events_change_nothing() -> None:
     state, _ = run([stories.requested(), foreign])
 
     assert state.state is State.PREPARING
+
+
+def test_evidence_older_than_what_is_known_is_not_looked_at() -> None:
+    known = stories.observed(share=0.5, champion_answered=300, scored=250)
+    late = stories.observed(share=0.5, champion_answered=300, scored=200, log_e_promote=9.0)
+
+    state, commands = run([*stories.to_last_stage(), known, late])
+
+    assert state.state is State.CANARY
+    assert commands == []

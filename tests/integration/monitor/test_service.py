@@ -121,10 +121,8 @@ def heard(brokers: str, topic: Topic[Any], application: str) -> list[Any]:
     found: list[Any] = []
 
     def arrived() -> bool:
-        for record in source.poll(500, 1.0):
-            event = codec.decode(topic, record.value or b"")
-            if event.application == application:
-                found.append(event)
+        ours = [each for each in source.poll(500, 1.0) if each.key == application.encode()]
+        found.extend(codec.decode(topic, each.value or b"") for each in ours)
         return bool(found)
 
     eventually(arrived, within_s=60)

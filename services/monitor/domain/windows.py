@@ -1,5 +1,6 @@
 """One release by the minute."""
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,7 +43,7 @@ class Sampled:
 
     def add(self, answer: Generation) -> None:
         mark = fingerprint(answer.generation_id)
-        place = int(np.searchsorted(np.array(self.marks, np.uint64), np.uint64(mark)))
+        place = bisect_left(self.marks, mark)
         if place >= SAMPLED:
             return
         self.marks.insert(place, mark)

@@ -213,13 +213,39 @@ def test_killed_in_every_third_batch_it_gives_the_same_alarm_and_campaign(
 
 def test_a_redelivered_log_changes_nothing(stack: Stack) -> None:
     drifting(stack)
+    share: dict[str, Any] = {"campaign_id": "c1", "canary_share": 0.5}
+    produce(stack, [served(Traffic(9, made=5_000), role=ROLE_CANARY, **share)])
+    produce(stack, [rated(1, ROLE_CANARY, 1.0)])
     drain(stack.monitor(), 500)
-    before = stack.outbox(*BY_NAME.values())
+    before, sent = counts(stack), stack.outbox(*BY_NAME.values())
 
     stack.broker.committed.clear()
     drain(stack.monitor(), 50)
 
-    assert stack.outbox(*BY_NAME.values()) == before
+    assert counts(stack) == before == (261, 1, 1, 3)
+    assert stack.outbox(*BY_NAME.values()) == sent
+
+
+def test_an_answer_that_was_sent_twice_counts_once(stack: Stack) -> None:
+    answer = served(Traffic(9), campaign_id="c1", canary_share=0.5)
+
+    produce(stack, [answer, answer])
+    drain(stack.monitor(), 500)
+
+    [(_, evidence)] = stack.outbox(CANARY_EVIDENCE)
+    assert evidence.champion_answered == 1
+    assert counts(stack)[0] == 1
+
+
+def counts(stack: Stack) -> tuple[int, int, int, int]:
+    """Answers in the windows, in the canary, its scores, and corrections that wait."""
+    state = SqlStates(connect(stack.url)).load("support")
+    assert state is not None
+    minutes = [each for release in state.releases.values() for each in release.windows.minutes]
+    canary = state.canaries.get("c1")
+    arm, scored = (canary.canary.candidate, canary.comparison.scored) if canary else (None, 0)
+    answered = sum(minute.answered for minute in minutes)
+    return answered, arm.answered if arm else 0, scored, state.decision.new_rows
 
 
 def test_a_new_champion_takes_a_reference_of_its_own(stack: Stack) -> None:

@@ -69,7 +69,7 @@ class TritonGenerator:
         stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self.channel)
         request = tensors.request(model_name(digest), prompt, sampling)
         call = stub.ModelStreamInfer(timeout=timeout_s, metadata=STATUS_ERRORS)
-        ending = _Ending()
+        ending, final = _Ending(), False
         try:
             await call.write(request)
             await call.done_writing()
@@ -79,14 +79,18 @@ class TritonGenerator:
                 text = _read(answer.infer_response, ending)
                 if text:
                     yield Delta(text)
-                if tensors.is_final(answer.infer_response):
-                    yield ending.finish()
-                    return
-            raise EngineFailed("the engine's stream ended early", code="engine_down")
+                final = final or tensors.is_final(answer.infer_response)
+            if not final:
+                raise EngineFailed("the engine's stream ended early", code="engine_down")
+            yield ending.finish()
         except grpc.aio.AioRpcError as error:
             raise _rpc_failure(error) from error
         finally:
-            call.cancel()
+            # Not after the final response: Triton 2.51 then keeps the request for ever, and
+            # with it the engine, which could not be unloaded any more. The loop above has
+            # read to the stream's end, so there is nothing left to cancel.
+            if not final:
+                call.cancel()
 
 
 def _read(response: kserve.ModelInferResponse, ending: _Ending) -> str:

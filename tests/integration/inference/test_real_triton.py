@@ -151,9 +151,8 @@ async def test_a_routed_engine_is_loaded_answers_dies_and_comes_back(
     assert finish.completion_tokens > 0
     assert journal.served[0].mean_logprob < 0
 
-    for child in psutil.process_iter(["cmdline"]):
-        if any(engine.model_name in part for part in child.info["cmdline"] or ()):
-            child.kill()
+    for process in processes_of(engine):
+        process.kill()
     with pytest.raises(EngineFailed):
         await answer.whole(answer.begin(table, request))
     await eventually(lambda: not loaded.ready(engine.digest), "the death", within_s=30)
@@ -163,3 +162,31 @@ async def test_a_routed_engine_is_loaded_answers_dies_and_comes_back(
     assert again == text
     stop.set()
     await serving
+
+
+async def test_an_engine_that_has_answered_can_be_unloaded_and_its_process_ends(
+    channel: grpc.aio.Channel,
+    real_triton: RealTriton,
+    store: FolderStore,
+    engine: Engine,
+    cache: Path,
+) -> None:
+    other = Engine("0ff1ce" * 10 + "abcd", engine.weights, engine.tokenizer, engine.chat_template)
+    placing = host(channel, real_triton, store, cache)
+    generator = triton.TritonGenerator(channel)
+    await placing.load(other)
+    _ = [piece async for piece in generator.generate(other.digest, PROMPT, sampling(), 60.0)]
+    assert processes_of(other)
+
+    await placing.unload(other.digest)
+
+    await eventually(lambda: not processes_of(other), "the end of its process", within_s=30)
+
+
+def processes_of(engine: Engine) -> list[psutil.Process]:
+    """The python backend's processes that run ``engine``."""
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if any(engine.model_name in part for part in process.info["cmdline"] or ())
+    ]

@@ -94,6 +94,9 @@ class Tail(Generic[E]):
                 self.events.append(event)
         return len(self.events)
 
+    def close(self) -> None:
+        self._source.close()
+
 
 @pytest.mark.timeout(900)
 def test_a_killed_trainer_resumes_and_ends_its_run_once(
@@ -123,6 +126,8 @@ def test_a_killed_trainer_resumes_and_ends_its_run_once(
         eventually(lambda: completed.count() + failed.count() >= 1, within_s=START_S + RUN_S)
         eventually(lambda: started.count() >= 2, within_s=30)
 
+    for tail in (started, progressed, completed, failed):
+        tail.close()
     assert failed.events == []
     assert [event.attempt for event in started.events] == [1, 2]
     assert started.events[1].resumed_from_step >= 2

@@ -4,7 +4,7 @@ import json
 import math
 import uuid
 import zlib
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -147,7 +147,7 @@ def event_id(feedback: Feedback) -> str:
 
 def slot_bytes(slot: Slot) -> bytes:
     """JSON, deflated."""
-    text = json.dumps(asdict(slot), default=datetime.isoformat, ensure_ascii=False)
+    text = json.dumps(slot, default=_plain, ensure_ascii=False)
     return zlib.compress(text.encode(errors="surrogatepass"), level=1)
 
 
@@ -166,8 +166,15 @@ def slot_of(value: bytes) -> Slot:
     )
 
 
-def _dated(fields: dict[str, Any], name: str) -> dict[str, Any]:
-    return {**fields, name: datetime.fromisoformat(fields[name])}
+def _plain(value: Slot | Generation | Feedback | datetime) -> object:
+    """What JSON does not know: moments, and our values field by field."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return {one.name: getattr(value, one.name) for one in fields(value)}
+
+
+def _dated(kept: dict[str, Any], name: str) -> dict[str, Any]:
+    return {**kept, name: datetime.fromisoformat(kept[name])}
 
 
 def _checked(feedback: Feedback) -> Feedback:

@@ -21,6 +21,8 @@ PATH: Final = ("requested", "preparing", "training", "evaluating", "loading", "s
 GOOD_END: Final = "promoted"
 BAD_ENDS: Final = frozenset({"rejected", "rolled_back", "failed", "aborted", "superseded"})
 ROLES: Final = ("champion", "canary", "shadow")
+GROUPS: Final = 4
+"""Consumer groups named per topic."""
 EVERY: Final = ""
 """The choice of all applications."""
 
@@ -164,11 +166,18 @@ def topic_rows(topics: Sequence[Topic]) -> list[dict[str, str | int]]:
                 "topic": topic.name,
                 "events": topic.events,
                 "lag": sum(topic.lags.values()),
-                "groups": ", ".join(f"{group} {lag:,}" if lag else group for group, lag in behind),
+                "groups": _groups(behind),
                 "dead": topic.dead_letters,
             }
         )
     return rows
+
+
+def _groups(behind: Sequence[tuple[str, int]]) -> str:
+    """The groups that are furthest behind, with their lag."""
+    named = [f"{group} {lag:,}" if lag else group for group, lag in behind[:GROUPS]]
+    more = len(behind) - GROUPS
+    return ", ".join([*named, f"{more} more"] if more > 0 else named)
 
 
 def percent(share: float) -> str:

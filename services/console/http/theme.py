@@ -84,6 +84,7 @@ body {{ background:var(--bg) !important; color:var(--text); font-family:{FONT};
 .p-table td {{ padding:6px 8px; border-bottom:1px solid var(--line) }}
 .p-table tr:last-child td {{ border-bottom:0 }}
 .p-table .p-num {{ text-align:right; font-variant-numeric:tabular-nums; white-space:nowrap }}
+.p-table td.p-mono {{ white-space:nowrap }}
 .p-quiet td {{ color:var(--soft) }}
 @media (max-width:1100px) {{ .p-main > * {{ grid-column:1/-1 !important }} }}
 """

@@ -77,6 +77,14 @@ def test_topics_that_carry_events_come_first_with_their_lag() -> None:
     assert (rows[0]["lag"], rows[0]["groups"]) == (1200, "slow 1,200, quick")
 
 
+def test_only_the_groups_furthest_behind_are_named() -> None:
+    lags = {f"group-{n}": n for n in range(7)}
+
+    (row,) = view.topic_rows([Topic("a", 9, 0, lags)])
+
+    assert row["groups"] == "group-6 6, group-5 5, group-4 4, group-3 3, 3 more"
+
+
 def test_campaigns_are_those_of_the_application_newest_first() -> None:
     old, new = campaign("promoted"), campaign("canary", began=NOON + timedelta(hours=1))
     other = replace(new, application="shop")

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 import structlog
+from pydantic import ValidationError
 
 from libs.runtime import logs, tracing
 from libs.runtime.config import ServiceSettings
@@ -90,20 +91,27 @@ async def _serve_all(parts: Sequence[Part], stop: asyncio.Event, drain_s: float)
 
 
 def run(build: Callable[[], Service]) -> None:
-    """The body of every ``__main__``: build, run until SIGTERM or SIGINT, exit 1 on failure."""
-    service = build()
-    logs.configure(service.name, service.settings.log_level)
-    tracing.configure()
+    """The body of every ``__main__``: build, run until SIGTERM or SIGINT.
+
+    Exits with 1 when a part failed, with 2 when the settings are refused.
+    """
     try:
-        asyncio.run(_until_signalled(service))
+        asyncio.run(_until_signalled(build))
+    except ValidationError as error:
+        sys.stderr.write(f"refused to start: {error}\n")
+        sys.exit(2)
     except Exception as error:
         log.critical("service.failed", error=str(error), exc_info=error)
         sys.exit(1)
 
 
-async def _until_signalled(service: Service) -> None:
+async def _until_signalled(build: Callable[[], Service]) -> None:
+    """``build`` runs inside the loop: asyncio clients belong to the loop they are made in."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    service = build()
+    logs.configure(service.name, service.settings.log_level)
+    tracing.configure()
     await serve(service, stop)

@@ -6,10 +6,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy
 import openvino
 import triton_python_backend_utils as pb_utils
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 BATCH = 32
@@ -19,7 +21,7 @@ BATCH = 32
 class TritonPythonModel:
     """The python backend's interface."""
 
-    def initialize(self, args):
+    def initialize(self, args: dict[str, str]) -> None:
         parameters = json.loads(args["model_config"])["parameters"]
         directory = Path(parameters["directory"]["string_value"])
         self._tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
@@ -31,8 +33,10 @@ class TritonPythonModel:
         core = openvino.Core()
         self._model = core.compile_model(str(directory / "model.xml"), "CPU", settings)
 
-    def execute(self, requests):
-        counts, texts, responses = [], [], []
+    def execute(self, requests: list[Any]) -> list[Any]:
+        counts: list[int] = []
+        texts: list[str] = []
+        responses: list[Any] = []
         for request in requests:
             values = pb_utils.get_input_tensor_by_name(request, "text").as_numpy().reshape(-1)
             counts.append(len(values))
@@ -50,7 +54,7 @@ class TritonPythonModel:
             start += count
         return responses
 
-    def _embed(self, texts):
+    def _embed(self, texts: list[str]) -> NDArray[numpy.float32]:
         """``(texts, 384)`` float32, each of length 1."""
         found = []
         for start in range(0, len(texts), BATCH):

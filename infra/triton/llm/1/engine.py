@@ -1,6 +1,7 @@
 """OpenVINO's continuous batching over one GGUF file: admit, step, read, rebuild."""
 
 import struct
+from typing import Any
 
 import numpy
 import openvino
@@ -25,7 +26,7 @@ class Engine:
         cache_gb: upper bound of the key/value cache, GiB.
     """
 
-    def __init__(self, gguf, cache_gb):
+    def __init__(self, gguf: str, cache_gb: float) -> None:
         self._gguf = gguf
         shape = read_shape(gguf)
         width = shape["embedding_length"] // shape["attention.head_count"]
@@ -36,17 +37,17 @@ class Engine:
         self.context_tokens = min(shape["context_length"], (self._blocks - 1) * BLOCK_TOKENS)
         self.build()
 
-    def build(self):
+    def build(self) -> None:
         """Load the weights; also the way back after ``step`` raised."""
         scheduler = genai.SchedulerConfig()
         scheduler.num_kv_blocks = self._blocks
         scheduler.enable_prefix_caching = False
-        self._pipeline = None
+        self._pipeline: Any = None
         self._pipeline = genai.ContinuousBatchingPipeline(self._gguf, scheduler, "CPU")
         self._eos = self._pipeline.get_config().eos_token_id
         self.render = self._pipeline.get_tokenizer().apply_chat_template
 
-    def admit(self, request):
+    def admit(self, request: Any) -> None:
         """Put a request into the batch."""
         config = genai.GenerationConfig()
         config.eos_token_id = self._eos
@@ -65,15 +66,17 @@ class Engine:
         ids = openvino.Tensor(numpy.array([request.ids], dtype=numpy.int64))
         request.handle = self._pipeline.add_request(self._number, ids, config)
 
-    def step(self):
+    def step(self) -> None:
         """One token, or a part of a prompt, for everybody in the batch."""
         if self._pipeline.has_non_finished_requests():
             self._pipeline.step()
 
 
-def news(handle):
+def news(handle: Any) -> tuple[list[int], list[float], str | None]:
     """``(token ids, their log-probabilities, reason or None)`` since the last call."""
-    ids, scores, reason = [], [], None
+    ids: list[int] = []
+    scores: list[float] = []
+    reason: str | None = None
     if handle.can_read():
         for output in handle.read().values():
             ids += output.generated_ids
@@ -87,7 +90,7 @@ def news(handle):
     return ids, scores, reason
 
 
-def read_shape(path):
+def read_shape(path: str) -> dict[str, Any]:
     """The model's shape: GGUF's ``llama.*`` scalars, which stand before the first list.
 
     Raises:
@@ -97,7 +100,7 @@ def read_shape(path):
         magic, _version, _tensors, pairs = struct.unpack("<4sIQQ", file.read(24))
         if magic != b"GGUF":
             raise ValueError(f"{path} is not GGUF")
-        found = {}
+        found: dict[str, Any] = {}
         for _ in range(pairs):
             key = file.read(struct.unpack("<Q", file.read(8))[0]).decode()
             (kind,) = struct.unpack("<I", file.read(4))

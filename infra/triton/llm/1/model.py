@@ -11,11 +11,13 @@ import json
 import queue
 import threading
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import numpy
 import triton_python_backend_utils as pb_utils
 from engine import Engine, news
-from request import Refused, read
+from request import Refused, Request, read
 from text import Text
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
@@ -25,18 +27,21 @@ MAX_REQUESTS = 64
 CANCELLATION_S = 0.02
 """How often a running request is asked whether its client has gone."""
 REBUILD_S = 5.0
+News = tuple[Request, str, Any]
+"""A request, what kind of news it is (tokens, cancelled, failed), and the news."""
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
 
 class TritonPythonModel:
     """The python backend's interface."""
 
-    def initialize(self, args):
+    def initialize(self, args: dict[str, str]) -> None:
         config = json.loads(args["model_config"])
         parameters = {key: value["string_value"] for key, value in config["parameters"].items()}
         self._tokenizer = Tokenizer.from_file(parameters["tokenizer"])
         self._engine = Engine(parameters["gguf"], float(parameters["cache_size_gb"]))
-        self._inbox, self._outbox = queue.Queue(), queue.Queue()
+        self._inbox: queue.Queue[Request | None] = queue.Queue()
+        self._outbox: queue.Queue[News | None] = queue.Queue()
         self._inside, self._lock = 0, threading.Lock()
         self._asked_at = 0.0
         self._stopping = threading.Event()
@@ -47,7 +52,7 @@ class TritonPythonModel:
         for thread in self._threads:
             thread.start()
 
-    def execute(self, requests):
+    def execute(self, requests: list[Any]) -> None:
         for raw in requests:
             sender = raw.get_response_sender()
             try:
@@ -62,13 +67,13 @@ class TritonPythonModel:
                 pb_utils.Logger.log_error(f"request not read: {error!r}")
                 _refuse(sender, "the request cannot be read", pb_utils.TritonError.INVALID_ARG)
 
-    def finalize(self):
+    def finalize(self) -> None:
         self._stopping.set()
         self._inbox.put(None)
         for thread in self._threads:
             thread.join()
 
-    def _take(self, raw, sender):
+    def _take(self, raw: Any, sender: Any) -> None:
         request = read(raw, self._tokenizer, self._engine.render, self._engine.context_tokens)
         stream = DecodeStream(skip_special_tokens=True)
         request.sender = sender
@@ -81,8 +86,8 @@ class TritonPythonModel:
 
     # The engine thread.
 
-    def _run_engine(self):
-        active = []
+    def _run_engine(self) -> None:
+        active: list[Request] = []
         while not self._stopping.is_set():
             try:
                 self._admit(active)
@@ -93,12 +98,10 @@ class TritonPythonModel:
                 pb_utils.Logger.log_error(f"the engine failed: {error!r}")
                 self._fail(active, "the engine failed")
                 self._rebuild()
-        while not self._inbox.empty():
-            active.append(self._inbox.get())
-        self._fail([request for request in active if request], "the engine stops")
+        self._fail([*active, *self._waiting()], "the engine stops")
         self._outbox.put(None)
 
-    def _admit(self, active):
+    def _admit(self, active: list[Request]) -> None:
         """Take what waits; block while there is nothing to do."""
         while not self._stopping.is_set():
             try:
@@ -109,7 +112,12 @@ class TritonPythonModel:
                 active.append(request)  # first, so that a failing admission is answered
                 self._engine.admit(request)
 
-    def _drop_left(self, active):
+    def _waiting(self) -> list[Request]:
+        """Everything that is in the inbox."""
+        found = [self._inbox.get() for _ in range(self._inbox.qsize())]
+        return [request for request in found if request is not None]
+
+    def _drop_left(self, active: list[Request]) -> None:
         """Free the slots of answers that met a stop word and of clients that have gone."""
         if time.monotonic() - self._asked_at < CANCELLATION_S:
             return
@@ -122,7 +130,7 @@ class TritonPythonModel:
                 active.remove(request)
         self._asked_at = time.monotonic()
 
-    def _read(self, active):
+    def _read(self, active: list[Request]) -> None:
         for request in list(active):
             ids, scores, reason = news(request.handle)
             if reason:
@@ -130,12 +138,12 @@ class TritonPythonModel:
             if ids or reason:
                 self._outbox.put((request, "tokens", (ids, scores, reason)))
 
-    def _fail(self, active, message):
+    def _fail(self, active: list[Request], message: str) -> None:
         for request in active:
             self._outbox.put((request, "failed", message))
         active.clear()
 
-    def _rebuild(self):
+    def _rebuild(self) -> None:
         """A pipeline that raised stays broken: build another, and refuse meanwhile."""
         while not self._stopping.is_set():
             try:
@@ -143,13 +151,12 @@ class TritonPythonModel:
                 return
             except Exception as error:
                 pb_utils.Logger.log_error(f"the engine cannot be built: {error!r}")
-                while not self._inbox.empty():
-                    self._fail([request for request in [self._inbox.get()] if request], "no engine")
+                self._fail(self._waiting(), "there is no engine")
                 self._stopping.wait(REBUILD_S)
 
     # The sender thread.
 
-    def _run_sender(self):
+    def _run_sender(self) -> None:
         while (item := self._outbox.get()) is not None:
             request, kind, news_of_it = item
             if request.ended:
@@ -173,7 +180,9 @@ class TritonPythonModel:
                     ),
                 )
 
-    def _tell(self, request, ids, scores, reason):
+    def _tell(
+        self, request: Request, ids: list[int], scores: list[float], reason: str | None
+    ) -> None:
         ready = ""
         for token, score in zip(ids, scores, strict=True):
             ready += request.text.push(token)
@@ -192,7 +201,7 @@ class TritonPythonModel:
             request.sender.send(pb_utils.InferenceResponse(_text(request)))
             request.unsent = ""
 
-    def _end(self, request, tensors=(), error=None):
+    def _end(self, request: Request, tensors: Sequence[Any] = (), error: Any = None) -> None:
         """The one final response."""
         if request.ended:
             return
@@ -203,16 +212,16 @@ class TritonPythonModel:
         request.sender.send(response, flags=FINAL)
 
 
-def _refuse(sender, message, code):
+def _refuse(sender: Any, message: str, code: Any) -> None:
     sender.send(pb_utils.InferenceResponse(error=pb_utils.TritonError(message, code)), flags=FINAL)
 
 
-def _text(request):
+def _text(request: Request) -> list[Any]:
     text = request.unsent if request.delta and request.streaming else request.whole
     return [_tensor("text_output", text.encode(), numpy.object_)]
 
 
-def _figures(request, reason):
+def _figures(request: Request, reason: str) -> list[Any]:
     tensors = []
     if request.return_finish_reason:
         tensors.append(_tensor("finish_reason", reason.encode(), numpy.object_))
@@ -224,5 +233,5 @@ def _figures(request, reason):
     return tensors
 
 
-def _tensor(name, value, dtype):
+def _tensor(name: str, value: Any, dtype: Any) -> Any:
     return pb_utils.Tensor(name, numpy.array([value], dtype=dtype))

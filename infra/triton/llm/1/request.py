@@ -1,5 +1,6 @@
 """Tensors of one request to values, with the refusals a caller can act on."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +17,13 @@ class Refused(ValueError):
 class Request:
     """What is asked, and how far the answer is. ``engine`` and ``model`` write the latter."""
 
-    ids: list
+    ids: list[int]
     max_tokens: int
     temperature: float
     top_p: float
     top_k: int
     seed: int
-    stop: list
+    stop: list[str]
     streaming: bool
     delta: bool
     return_finish_reason: bool
@@ -38,7 +39,7 @@ class Request:
     ended: bool = False
 
 
-def read(raw, tokenizer, render, context_tokens):
+def read(raw: Any, tokenizer: Any, render: Callable[..., str], context_tokens: int) -> Request:
     """A checked request.
 
     Args:
@@ -71,7 +72,7 @@ def read(raw, tokenizer, render, context_tokens):
     return request
 
 
-def _check(request, context_tokens):
+def _check(request: Request, context_tokens: int) -> None:
     prompt = len(request.ids)
     if not prompt:
         raise Refused("text_input is empty")
@@ -89,20 +90,20 @@ def _check(request, context_tokens):
         raise Refused("sampling_param_top_k must not be negative")
 
 
-def _values(raw, name):
+def _values(raw: Any, name: str) -> list[Any]:
     tensor = pb_utils.get_input_tensor_by_name(raw, name)
-    return [] if tensor is None else tensor.as_numpy().reshape(-1).tolist()
+    return [] if tensor is None else list(tensor.as_numpy().reshape(-1).tolist())
 
 
-def _scalar(raw, name, default):
+def _scalar(raw: Any, name: str, default: Any) -> Any:
     return next(iter(_values(raw, name)), default)
 
 
-def _flag(raw, name):
+def _flag(raw: Any, name: str) -> bool:
     return bool(_scalar(raw, name, False))
 
 
-def _strings(raw, name):
+def _strings(raw: Any, name: str) -> list[str]:
     try:
         return [value.decode() for value in _values(raw, name)]
     except UnicodeDecodeError as error:

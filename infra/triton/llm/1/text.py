@@ -1,5 +1,7 @@
 """Tokens to text that can be sent: whole characters, and nothing that may become a stop word."""
 
+from collections.abc import Callable, Iterable
+
 
 class Text:
     """The text of one answer as it grows; knows no tokenizer but what ``decode`` does.
@@ -9,13 +11,13 @@ class Text:
         stop: words that end the answer and are not part of it.
     """
 
-    def __init__(self, decode, stop):
+    def __init__(self, decode: Callable[[int], str | None], stop: Iterable[str]) -> None:
         self.stopped = False
         self._decode = decode
         self._stop = tuple(word for word in stop if word)
         self._held = ""
 
-    def push(self, token):
+    def push(self, token: int) -> str:
         """What can be sent after one more token; ``stopped`` tells that a stop word was met."""
         self._held += self._decode(token) or ""
         found = [at for at in (self._held.find(word) for word in self._stop) if at >= 0]
@@ -27,13 +29,13 @@ class Text:
         ready, self._held = self._held[: len(self._held) - keep], self._held[-keep:] if keep else ""
         return ready
 
-    def rest(self):
+    def rest(self) -> str:
         """What was held back, when no more tokens come."""
         ready, self._held = self._held, ""
         return ready
 
 
-def _overlap(text, word):
+def _overlap(text: str, word: str) -> int:
     """Length of the longest end of ``text`` that begins ``word`` without completing it."""
     longest = min(len(text), len(word) - 1)
     return next((size for size in range(longest, 0, -1) if word.startswith(text[-size:])), 0)

@@ -17,6 +17,7 @@ from libs.kafka.record import Record
 from libs.runtime import metrics
 from libs.runtime.config import KafkaSettings
 
+GATHER_S: Final = 0.02
 FLUSH_TIMEOUT_S: Final = 30.0
 DELIVERY_TIMEOUT_MS: Final = 25_000
 SESSION_TIMEOUT_MS: Final = 10_000
@@ -56,6 +57,8 @@ class KafkaSink:
                 "compression.type": "lz4",
                 "linger.ms": 5,
                 "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,
+                "reconnect.backoff.max.ms": 2000,
+                "log_level": 2,  # an absent broker is said by flush, not twenty times a second
                 "queue.buffering.max.messages": 100_000,
             }
         )
@@ -148,8 +151,12 @@ class KafkaSource:
         return self._assigned
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        # consume() waits its whole timeout unless the batch is full: wait for the first only.
+        messages = self._consumer.consume(1, timeout_s)
+        if messages and max_records > 1:
+            messages += self._consumer.consume(max_records - 1, GATHER_S)
         records = []
-        for message in self._consumer.consume(max_records, timeout_s):
+        for message in messages:
             if (error := message.error()) is None:
                 records.append(record_of(message))
             elif error.fatal():

@@ -16,6 +16,7 @@ from libs.kafka.record import Record, Sink
 from libs.runtime.config import KafkaSettings
 
 TIMEOUT_S: Final = 10.0
+POLL_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,36 +29,50 @@ class DeadLetter:
 
 
 def read_all(settings: KafkaSettings, topic: str) -> Iterator[Record]:
-    """Every record of a topic up to its present end, partition by partition.
+    """Every record of a topic up to its present end, in order within each partition.
 
     Raises:
-        Retryable: the broker is away.
+        Retryable: the broker is away, or falls silent before the end.
     """
     consumer = Consumer(
         {
             "bootstrap.servers": settings.brokers,
             "group.id": "perennial-reader",  # never joined, never committed
             "enable.auto.commit": False,
+            "enable.partition.eof": True,  # compaction may leave nothing just before the end
         }
     )
     try:
-        found = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
-        for part in sorted(found.partitions):
-            low, high = consumer.get_watermark_offsets(
-                TopicPartition(topic, part), timeout=TIMEOUT_S
-            )
-            consumer.assign([TopicPartition(topic, part, low)])
-            position = low
-            while position < high:
-                for message in consumer.consume(500, TIMEOUT_S):
-                    if message.error() is None and (message.offset() or 0) < high:
-                        yield record_of(message)
-                where = consumer.position([TopicPartition(topic, part)])[0].offset
-                position = max(position, where)
+        open_ends = _from_the_beginning(consumer, topic)
+        silent_s = 0.0
+        while open_ends and silent_s < TIMEOUT_S:
+            messages = consumer.consume(500, POLL_S)
+            silent_s = 0.0 if messages else silent_s + POLL_S
+            for message in messages:
+                part, offset = message.partition() or 0, message.offset() or 0
+                if message.error() is None and offset < open_ends.get(part, 0):
+                    yield record_of(message)
+                if offset + 1 >= open_ends.get(part, 0):
+                    open_ends.pop(part, None)
+        if open_ends:
+            raise Retryable(f"{topic}: nothing from partitions {sorted(open_ends)}")
     except KafkaException as error:
         raise Retryable(f"{topic}: {error}") from error
     finally:
         consumer.close()
+
+
+def _from_the_beginning(consumer: Consumer, topic: str) -> dict[int, int]:
+    """Assign every partition that holds anything; partition -> where it ends now."""
+    ends, taken = {}, []
+    for part in consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic].partitions:
+        place = TopicPartition(topic, part)
+        low, high = consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)
+        if low < high:
+            place.offset, ends[part] = low, high
+            taken.append(place)
+    consumer.assign(taken)
+    return ends
 
 
 def dead_letters(settings: KafkaSettings, topic: str) -> Iterator[DeadLetter]:

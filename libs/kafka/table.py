@@ -118,7 +118,7 @@ class CompactedTable(MemoryTable[E]):
         while not stop.is_set() and not self._assign():
             time.sleep(POLL_S)
         while not stop.is_set():
-            for message in self._consumer.consume(500, POLL_S):
+            for message in self._consumer.consume(1, POLL_S):
                 if message.error() is None:
                     self._apply(record_of(message))
             if not self._caught_up:

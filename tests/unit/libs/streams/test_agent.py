@@ -1,6 +1,7 @@
 """The guarded agent: settled or buried, delivered, kept, then acked; else the process ends."""
 
 import asyncio
+import threading
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -165,6 +166,22 @@ async def test_a_sweep_waits_for_the_batch_that_is_being_settled() -> None:
     await agent
 
     assert order == ["swept", "settled", "kept"]
+
+
+async def test_the_thread_that_sends_is_the_thread_that_flushes() -> None:
+    threads: list[int] = []
+
+    class Noting(MemorySink):
+        def flush(self) -> None:
+            threads.append(threading.get_ident())
+
+    handled = settlement(lambda _: threads.append(threading.get_ident()), Noting(MemoryBroker()))
+
+    await GuardedAgent(handled, die)(Stream([RECORD]))
+    await handled.deliver(lambda: threads.append(threading.get_ident()))
+
+    assert len(threads) == 4
+    assert len(set(threads)) == 1
 
 
 def test_a_message_becomes_a_record_with_milliseconds() -> None:

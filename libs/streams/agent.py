@@ -12,8 +12,9 @@ that has seen a record proves that the record's outputs are on the log.
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import structlog
 
@@ -23,6 +24,8 @@ from libs.kafka.record import Record, Sink
 from libs.runtime import metrics
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 MAX_BATCH: Final = 100
 """What faust buffers of a changelog before it holds everything up."""
@@ -39,8 +42,9 @@ def end_process() -> None:
 class Settlement:
     """Settles records one by one and delivers what they caused, batch by batch.
 
-    Handlers are synchronous and touch state and ``sink`` only. ``lock`` is held by whoever
-    changes that state: the agent for a batch, a sweep for its turn.
+    Handlers are synchronous and touch state and ``sink`` only. They run in one thread, and
+    the sink is flushed there: a sink tells a thread of what that thread has sent. ``lock`` is
+    held by whoever changes the state: the agent for a batch, a sweep for its turn.
     """
 
     routes: Sequence[Route[Any]]
@@ -48,9 +52,11 @@ class Settlement:
     keep: Callable[[], Awaitable[None]]
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _handlers: dict[str, Route[Any]] = field(init=False)
+    _thread: ThreadPoolExecutor = field(init=False)
 
     def __post_init__(self) -> None:
         self._handlers = {route.topic.name: route for route in self.routes}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="settlement")
 
     @property
     def topics(self) -> list[str]:
@@ -75,14 +81,22 @@ class Settlement:
             outcome = "dead_lettered"
         metrics.EVENTS_SETTLED.labels(record.topic, outcome).inc()
 
-    async def deliver(self) -> None:
-        """Outputs first, then state.
+    async def deliver(self, work: Callable[[], T]) -> T:
+        """Do ``work``, then acknowledge its outputs, then write its state.
 
         Raises:
             Retryable: an output or a change was not acknowledged; what caused it must run again.
         """
-        await asyncio.to_thread(self.sink.flush)
-        await self.keep()
+        loop = asyncio.get_running_loop()
+        async with self.lock:
+            found = await loop.run_in_executor(self._thread, self._flushed, work)
+            await self.keep()
+        return found
+
+    def _flushed(self, work: Callable[[], T]) -> T:
+        found = work()
+        self.sink.flush()
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +120,16 @@ class GuardedAgent:
 
     async def _settle(self, batch: Sequence[Any]) -> None:
         try:
-            async with self.settlement.lock:
-                for event in batch:
-                    self.settlement.settle(record_of(event.message))
-                await self.settlement.deliver()
+            records = [record_of(event.message) for event in batch]
+            await self.settlement.deliver(lambda: self._settle_all(records))
         except Exception as error:
             log.critical("agent.failed", error=str(error), exc_info=error)
             self.die()
             raise
+
+    def _settle_all(self, records: Sequence[Record]) -> None:
+        for record in records:
+            self.settlement.settle(record)
 
 
 def record_of(message: Any) -> Record:

@@ -1,6 +1,5 @@
 """Ports made of faust tables, the Kafka sink and the routing table."""
 
-import threading
 from collections import OrderedDict
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, field
@@ -145,15 +144,13 @@ class RefuseOnKafka:
 
 @dataclass(frozen=True, slots=True)
 class GiveOnKafka:
-    """One at a time, on a sink of its own: a flush tells of every event sent before it."""
+    """On a sink of its own; many threads may give at once, each is told of what it sent."""
 
     sink: Sink
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, feedback: Feedback) -> None:
-        with self.lock:
-            self.sink.send(FEEDBACK_GIVEN, wire.given(feedback))
-            self.sink.flush()
+        self.sink.send(FEEDBACK_GIVEN, wire.given(feedback))
+        self.sink.flush()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """The join as a faust agent over both topics, and its sweep."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -45,28 +44,28 @@ class JoinStream:
         settlement = Settlement(routes, self.sink, keep)
         topic = app.topic(*settlement.topics, value_serializer="raw", key_serializer="raw")
         app.agent(topic, name="join")(GuardedAgent(settlement, self.die).__call__)
-        table.on_recover(_recovery(slots))
+        table.on_recover(_recovery(slots, settlement))
         app.timer(self.sweep_s)(_turn(app, sweep, settlement, self.die))
 
 
-def _recovery(slots: TableSlots) -> Callable[[], Awaitable[None]]:
+def _recovery(slots: TableSlots, settlement: Settlement) -> Callable[[], Awaitable[None]]:
     async def recovered() -> None:  # faust awaits it
-        slots.recovered()
+        async with settlement.lock:
+            slots.recovered()
 
     return recovered
 
 
 def _turn(
     app: faust.App, sweep: Sweep, settlement: Settlement, die: Callable[[], None]
-) -> Callable[[], object]:
+) -> Callable[[], Awaitable[None]]:
     async def sweep_turn() -> None:
-        async with settlement.lock:
-            if not settled(app) or not sweep():
-                return
-            try:
-                await asyncio.shield(settlement.deliver())
-            except Exception:
-                die()
-                raise
+        if not settled(app):
+            return
+        try:
+            await settlement.deliver(sweep)
+        except Exception:
+            die()
+            raise
 
     return sweep_turn

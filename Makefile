@@ -3,6 +3,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .ONESHELL:
 MAKEFLAGS += --no-builtin-rules
+unexport PYTHONDONTWRITEBYTECODE  # ten services that compile their imports at each start take minutes
 
 PYTHON ?= python3.11
 BUILD := .build
@@ -35,7 +36,7 @@ uv: $(filter $(BUILD)/%,$(UV))
 
 $(BUILD)/platform.lock: infra/locks/platform.txt | uv
 	@mkdir -p $(BUILD)
-	$(call synchronised,.venv,platform,$<)
+	$(call synchronised,.venv,platform,$<,--compile-bytecode)
 	# What an editable install does, without a build: the repository root is the import root.
 	$(PY) -c 'import site, pathlib; pathlib.Path(site.getsitepackages()[0], "perennial.pth").write_text("$(CURDIR)\n")'
 	printf '#!%s\nfrom services.cli.__main__ import main\n\nmain()\n' $(CURDIR)/$(PY) > .venv/bin/perennial
@@ -44,10 +45,10 @@ $(BUILD)/platform.lock: infra/locks/platform.txt | uv
 
 $(BUILD)/model.lock: infra/locks/model.txt infra/locks/payload.txt | uv
 	@mkdir -p $(BUILD)
-	$(call synchronised,.venv-model,model,$^)
+	$(call synchronised,.venv-model,model,$^,)
 	cat $^ > $@
 
-# $(1) environment, $(2) name, $(3) lock files. Installs exactly what they list, by hash; wheels
+# $(1) environment, $(2) name, $(3) lock files, $(4) options. Installs exactly what they list, by hash; wheels
 # of payload.txt come without their dependencies.
 define synchronised
 	if [ ! -x $(1)/bin/python ]; then
@@ -56,7 +57,7 @@ define synchronised
 	fi
 	if ! cat $(3) | cmp -s - $(BUILD)/$(2).lock; then
 	  $(say) 'setup: packages of $(1)'
-	  $(UV) pip sync --python $(1)/bin/python --require-hashes $(3)
+	  $(UV) pip sync --python $(1)/bin/python --require-hashes $(4) $(3)
 	fi
 endef
 

@@ -140,7 +140,11 @@ class Keeper:
 
     def _environment(self) -> dict[str, str]:
         """Ours without any ``PERENNIAL_*``, plus the part's own and the mark."""
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("PERENNIAL_")}
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("PERENNIAL_") and name != "PYTHONDONTWRITEBYTECODE"
+        }
         return (
             inherited
             | dict(self.process.environment)

@@ -20,14 +20,14 @@ class Scale:
 
     upload: int = 480
     """Bank pairs uploaded at the beginning; about a quarter is held out."""
-    train_rows: int = 240
-    held_out_rows: int = 90
-    generated_rows: int = 24
-    reference: int = 500
-    quiet: int = 200
+    train_rows: int = 200
+    held_out_rows: int = 80
+    generated_rows: int = 16
+    reference: int = 360
+    quiet: int = 140
     """Requests after the reference during which no alarm may ring."""
-    new_rows: int = 340
-    bad_rows: int = 150
+    new_rows: int = 270
+    bad_rows: int = 100
     """Pairs of each domain in a bad collection."""
     stages: tuple[tuple[float, int], ...] = ((0.05, 20), (0.25, 40), (0.5, 0))
     shadow_requests: int = 20

@@ -20,7 +20,7 @@ from protos.inference.v1.inference_service_pb2 import GenerateRequest, Message
 from protos.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
 from services.cli.session import Session
 
-CONCURRENCY: Final = 8
+CONCURRENCY: Final = 12
 TIMEOUT_S: Final = 60.0
 
 

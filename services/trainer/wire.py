@@ -75,7 +75,11 @@ def request_of(job: Job) -> TrainingRequested:
 def job_file(request: TrainingRequested, train: Path, settings: Mapping[str, Any]) -> str:
     """``job.json`` of the training job; ``settings`` are the places and limits of this host."""
     return json.dumps(
-        {"run_id": request.run_id, "train": str(train)}
+        {
+            "run_id": request.run_id,
+            "train": str(train),
+            "prompt_template": request.prompt_template,
+        }
         | asdict(recipe(request.recipe))
         | dict(settings)
     )

@@ -72,10 +72,13 @@ class TrainingRequested(_message.Message):
     DATASET_DIGEST_FIELD_NUMBER: _builtins.int
     TRAIN_FIELD_NUMBER: _builtins.int
     RECIPE_FIELD_NUMBER: _builtins.int
+    PROMPT_TEMPLATE_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     campaign_id: _builtins.str
     application: _builtins.str
     dataset_digest: _builtins.str
+    prompt_template: _builtins.str
+    """jinja2 over `question`; "" = the question itself"""
     @_builtins.property
     def train(self) -> _common_pb2.Artifact:
         """Parquet"""
@@ -91,10 +94,11 @@ class TrainingRequested(_message.Message):
         dataset_digest: _builtins.str = ...,
         train: _common_pb2.Artifact | None = ...,
         recipe: Global___Recipe | None = ...,
+        prompt_template: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["recipe", b"recipe", "train", b"train"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "campaign_id", b"campaign_id", "dataset_digest", b"dataset_digest", "recipe", b"recipe", "run_id", b"run_id", "train", b"train"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "campaign_id", b"campaign_id", "dataset_digest", b"dataset_digest", "prompt_template", b"prompt_template", "recipe", b"recipe", "run_id", b"run_id", "train", b"train"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -41,7 +41,10 @@ def advance(state: Campaign, cause: Cause) -> Step:
 
 
 def _train(state: Campaign, dataset: Dataset, cause: Cause) -> Step:
-    run = RequestTraining(f"run-{state.campaign_id}", dataset, state.begun.application.recipe)
+    application = state.begun.application
+    run = RequestTraining(
+        f"run-{state.campaign_id}", dataset, application.recipe, application.prompt_template
+    )
     reason = f"dataset version {dataset.dataset_digest[:12]}"
     return move(state, State.TRAINING, cause, reason, (), run)
 

@@ -53,6 +53,7 @@ class RequestTraining:
     run_id: str
     dataset: Dataset
     recipe: Recipe
+    prompt_template: str
 
 
 @dataclass(frozen=True, slots=True)

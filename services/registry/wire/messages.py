@@ -58,6 +58,7 @@ def training_requested(
         dataset_digest=command.dataset.dataset_digest,
         train=message(Artifact, command.dataset.train),
         recipe=message(Recipe, command.recipe),
+        prompt_template=command.prompt_template,
     )
 
 

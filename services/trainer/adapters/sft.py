@@ -58,6 +58,7 @@ class Job:
     max_tokens: int
     threads: int
     precision: str
+    prompt_template: str = ""
 
     def adapter(self) -> Adapter:
         return Adapter(self.lora_rank, self.lora_alpha, self.first_layer, self.seed)
@@ -87,7 +88,7 @@ def train(job: Job, work: Path, emit: Emit) -> tuple[PeftModel, checkpoint.Progr
     """Run or finish the run; every step and checkpoint is told to ``emit``."""
     rows = read_rows(Path(job.train))
     model, tokenizer = adapted(Path(job.base_model), job.adapter())
-    pairs, skipped = tokenise(rows, ChatTokens(tokenizer), job.max_tokens)
+    pairs, skipped = tokenise(rows, ChatTokens(tokenizer, job.prompt_template), job.max_tokens)
     total = total_steps(len(pairs), job.batch_size, job.epochs)
     adapter = {name: value for name, value in model.named_parameters() if value.requires_grad}
     optimiser = torch.optim.AdamW(adapter.values(), lr=job.learning_rate, weight_decay=0.0)

@@ -137,6 +137,7 @@ class LoopView:
         panels.tiles(view.tiles(self._live.read(), self._application))
 
     def _way(self) -> None:
+        answer = self._live.read().campaigns
         campaign = self._campaign()
         with ui.row().classes("w-full items-center gap-3"):
             ui.html("<h2>The loop</h2>", sanitize=False)
@@ -146,9 +147,9 @@ class LoopView:
                 ui.label(f"{campaign.application} · {campaign.kind}").classes("p-soft")
                 ui.space()
                 self._campaign_chooser(campaign)
-        panels.away(self._live.read().campaigns.away)
+        panels.away(answer)
         if campaign is None:
-            panels.nothing("No campaign yet: start one with “perennial campaign start”.")
+            panels.nothing("No campaign yet: drift or an operator starts one.", answer)
         else:
             panels.way(campaign)
 
@@ -179,32 +180,32 @@ class LoopView:
         answer = self._live.read().releases
         rows = [row for row in answer.rows if self._mine(row.application)]
         _title("Traffic", "which release answers")
-        panels.away(answer.away)
+        panels.away(answer)
         serving = [row for row in rows if row.role]
         for application in dict.fromkeys(row.application for row in serving):
             if self._application == EVERY:
                 ui.label(application).classes("p-soft mt-3")
             panels.shares([row for row in rows if row.application == application])
         if not serving:
-            panels.nothing("No release serves traffic yet.")
+            panels.nothing("No release serves traffic yet.", answer)
 
     def _drift_notes(self) -> None:
         answer = self._live.read().signals
         rows = [row for row in answer.rows if self._mine(row.application)]
         _title("Drift", "each signal's evidence against its alarm threshold")
-        panels.away(answer.away)
+        panels.away(answer)
         collecting = [row for row in rows if not row.history]
         for row in collecting[:4]:
             done = f"{row.reference_events:,} of {row.reference_wanted:,}"
             text = f"{view.words(row.name)} · {view.short(row.release_digest)}: {row.phase}, {done}"
             ui.label(text).classes("p-soft")
         if not rows:
-            panels.nothing("The monitor has seen no traffic yet.")
+            panels.nothing("The monitor has seen no traffic yet.", answer)
 
     def _latency_notes(self) -> None:
         answer = self._live.read().windows
         _title("Latency", "seconds per answer, by release and minute")
-        panels.away(answer.away)
+        panels.away(answer)
 
     def _services(self) -> None:
         _title("Services", "as their ops ports say")
@@ -217,7 +218,7 @@ class LoopView:
     def _topics(self) -> None:
         answer = self._live.read().topics
         _title("Topics", "events on the log, consumers' lag, dead letters")
-        panels.away(answer.away)
+        panels.away(answer)
         if answer.rows:
             panels.topics(answer.rows)
 

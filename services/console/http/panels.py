@@ -6,7 +6,7 @@ from html import escape
 from nicegui import ui
 
 from services.console.domain import view
-from services.console.domain.snapshot import Campaign, Health, Release, Topic
+from services.console.domain.snapshot import Answer, Campaign, Health, Release, T, Topic
 from services.console.domain.view import Moment, Stage, Tile, Tone
 from services.console.http.theme import ROLE_COLOURS, tone_style
 
@@ -18,13 +18,17 @@ def html(markup: str) -> None:
     ui.html(markup, sanitize=False).classes("w-full")
 
 
-def away(reason: str | None) -> None:
-    if reason is not None:
-        html(f'<div class="p-away">⚠ {escape(reason)}; what you see is the last known</div>')
+def away(answer: Answer[T]) -> None:
+    """Why a backend does not answer, where it does not."""
+    if answer.away is not None:
+        known = "; what you see is the last known" if answer.rows else ""
+        html(f'<div class="p-away">⚠ {escape(answer.away)}{known}</div>')
 
 
-def nothing(text: str) -> None:
-    html(f'<div class="p-none">{escape(text)}</div>')
+def nothing(text: str, answer: Answer[T] | None = None) -> None:
+    """``text``, unless ``answer`` is away: then nobody knows."""
+    if answer is None or answer.away is None:
+        html(f'<div class="p-none">{escape(text)}</div>')
 
 
 def chip(text: str, tone: Tone) -> str:

@@ -68,7 +68,7 @@ class ConsumerLoop:
             return 0
         for record in records:
             self._settle(record)
-        self._insist(self.sink.flush)
+        self._flush()
         self._insist(self.before_commit)
         self.source.commit(records)
         return len(records)
@@ -99,6 +99,13 @@ class ConsumerLoop:
             route.handler(delivery)
         except Retryable as error:
             raise Poison(f"still failing after retries: {error}", code="unavailable") from error
+
+    def _flush(self) -> None:
+        """Once: what a failed flush did not deliver is gone, and a second one would not say so."""
+        try:
+            self.sink.flush()
+        except Retryable as error:
+            raise Fatal(f"the batch's events were not all delivered: {error}") from error
 
     def _insist(self, effect: Callable[[], None]) -> None:
         """Try ``effect`` a few times; without it nothing of the batch may be committed."""

@@ -22,6 +22,17 @@ class DeadSink(MemorySink):
         raise Retryable("no broker")
 
 
+class FailsOnce(MemorySink):
+    """Loses what was queued and says so once, as a producer does."""
+
+    flushes = 0
+
+    def flush(self) -> None:
+        self.flushes += 1
+        if self.flushes == 1:
+            raise Retryable("1 failed")
+
+
 def drift(application: str) -> DriftDetected:
     return DriftDetected(application=application)
 
@@ -76,6 +87,18 @@ def test_no_record_is_dropped_when_the_dead_letter_topic_is_down() -> None:
     with pytest.raises(Fatal):
         loop.step()
 
+    assert committed(broker) is None
+
+
+def test_a_batch_whose_events_were_not_delivered_is_never_committed() -> None:
+    broker = MemoryBroker()
+    broker.produce(DRIFT_DETECTED, drift("a"))
+    failing = FailsOnce(broker)
+
+    with pytest.raises(Fatal):
+        loop_over(broker, lambda _: None, failing).step()
+
+    assert failing.flushes == 1
     assert committed(broker) is None
 
 

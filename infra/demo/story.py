@@ -9,20 +9,15 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
 
-from google.protobuf.json_format import ParseDict
-
 from infra.demo import data
 from infra.demo.data import Pair
 from infra.demo.observe import ENDED, Observer
+from infra.demo.operator import Operator
 from infra.demo.scale import Scale
 from infra.demo.traffic import Asked, Users, draws
 from libs.events.topics import DRIFT_DETECTED, GENERATION_SERVED, RECORD_RECEIVED
-from protos.ingest.v1.ingest_events_pb2 import Record, RecordKind
-from protos.registry.v1 import registry_service_pb2 as messages
-from services.cli import upload
-from services.cli.applications import make_key
 from services.cli.reconcile import balances
-from services.cli.session import TIMEOUT_S, Session
+from services.cli.session import Session
 
 LOOK_EVERY_S: Final = 1.0
 SETTLE_WITHIN_S: Final = 120.0
@@ -61,6 +56,10 @@ class Story:
     users: Users | None = None
 
     @property
+    def operator(self) -> Operator:
+        return Operator(self.session, self.application)
+
+    @property
     def observer(self) -> Observer:
         return Observer(self.session, self.application)
 
@@ -84,21 +83,13 @@ class Story:
 
     async def declare(self) -> None:
         async with self._step("Declare the application, upload bank support pairs") as step:
-            registry = self.observer.registry()
-            registry.ApplyApplication(
-                messages.ApplyApplicationRequest(
-                    application=self.scale.application(self.application)
-                ),
-                timeout=TIMEOUT_S,
-            )
-            if self.application not in self.session.api_keys():
-                make_key(self.session, registry, self.application)
+            self.operator.declare(self.scale)
             pairs = [pair for pair in self.bank if not data.is_live(pair)][: self.scale.upload]
             await self._upload(step, pairs, "")
 
     async def first_release(self) -> None:
         async with self._step("Fine-tune, evaluate and release the first model") as step:
-            campaign = self._start("first", "", "the first release", "")
+            campaign = self._start("first", "", "the first release")
             await self._follow(step, campaign, lambda state: state in ENDED)
             self._expect(campaign, "promoted")
 
@@ -140,7 +131,7 @@ class Story:
     async def bad_candidate(self) -> None:
         async with self._step("A bad candidate: shuffled answers") as step:
             await self._upload(step, data.with_shuffled_answers(self._bad_pairs()), "shuffled")
-            campaign = self._start("shuffled", "shuffled", "trained on shuffled answers", "")
+            campaign = self._start("shuffled", "shuffled", "trained on shuffled answers")
             await self._follow(step, campaign, lambda state: state in ENDED)
             self._expect(campaign, "rejected")
 
@@ -170,33 +161,12 @@ class Story:
         count = self.scale.bad_rows
         return [pair for both in zip(bank[:count], python[-count:], strict=True) for pair in both]
 
-    def _start(self, role: str, collection: str, reason: str, override: str) -> str:
-        request = messages.StartCampaignRequest(
-            application=self.application,
-            collection=collection,
-            operator="demo",
-            reason=reason,
-            override_reason=override,
-        )
-        started = self.observer.registry().StartCampaign(request, timeout=TIMEOUT_S)
-        self.campaigns[role] = started.campaign_id
-        return str(started.campaign_id)
+    def _start(self, role: str, collection: str, reason: str, override: str = "") -> str:
+        self.campaigns[role] = self.operator.start(collection, reason, override)
+        return self.campaigns[role]
 
     async def _upload(self, step: Step, pairs: list[Pair], collection: str) -> None:
-        records = (
-            ParseDict(
-                {
-                    "prompt": pair.question,
-                    "answer": pair.answer,
-                    "group": pair.group,
-                    "collection": collection,
-                    "labels": {"segment": pair.segment, "group": pair.group},
-                },
-                Record(kind=RecordKind.RECORD_KIND_EXAMPLE),
-            )
-            for pair in pairs
-        )
-        answer = await asyncio.to_thread(upload.upload, self.session, self.application, records)
+        answer = await asyncio.to_thread(self.operator.upload, pairs, collection)
         if answer.rejected:
             first = answer.rejections[0]
             raise StoryFailedError(f"{answer.rejected} records refused, e.g. {first.reason}")

@@ -10,15 +10,12 @@ import pytest
 from infra.demo import data
 from infra.demo.data import Pair
 from infra.demo.observe import ENDED, Observer
+from infra.demo.operator import Operator
 from infra.demo.scale import QUICK
 from infra.local import stack
 from infra.local.home import REPO, Home
-from protos.ingest.v1.ingest_events_pb2 import Record, RecordKind
-from protos.registry.v1 import registry_service_pb2 as messages
-from services.cli import upload
-from services.cli.applications import make_key
 from services.cli.reconcile import balances
-from services.cli.session import TIMEOUT_S, Session
+from services.cli.session import Session
 
 HOME = REPO / ".perennial-test"
 SITE_PACKAGES = REPO / ".venv-model/lib/python3.11/site-packages"
@@ -57,14 +54,10 @@ def bank() -> list[Pair]:
 @pytest.fixture(scope="session")
 def declared(session: Session, bank: list[Pair]) -> str:
     """An application with an API key and rows, without a release."""
-    registry = Observer(session, APPLICATION).registry()
-    application = QUICK.application(APPLICATION)
-    registry.ApplyApplication(
-        messages.ApplyApplicationRequest(application=application), timeout=TIMEOUT_S
-    )
-    make_key(session, registry, APPLICATION)
+    operator = Operator(session, APPLICATION)
+    operator.declare(QUICK)
     pairs = islice((pair for pair in bank if not data.is_live(pair)), 160)
-    answer = upload.upload(session, APPLICATION, (record(pair) for pair in pairs))
+    answer = operator.upload(pairs)
     assert (answer.accepted, answer.rejected) == (160, 0)
     eventually(lambda: lag(session, "ingest.record-received.v1") == 0, "rows to be prepared")
     return APPLICATION
@@ -77,34 +70,16 @@ def served(session: Session, declared: str) -> str:
     return declared
 
 
-def record(pair: Pair) -> Record:
-    return Record(
-        kind=RecordKind.RECORD_KIND_EXAMPLE,
-        prompt=pair.question,
-        answer=pair.answer,
-        group=pair.group,
-        labels={"segment": pair.segment},
-    )
-
-
 def lag(session: Session, topic: str) -> int:
     """Records of a topic that some consumer has not settled; -1 while none consumes it."""
     found = [one.lag for one in balances(session) if one.topic == topic]
     return sum(found) if found else -1
 
 
-def start_campaign(session: Session, application: str) -> str:
-    request = messages.StartCampaignRequest(
-        application=application, operator="test", reason="end-to-end test"
-    )
-    registry = Observer(session, application).registry()
-    return str(registry.StartCampaign(request, timeout=TIMEOUT_S).campaign_id)
-
-
 def run_campaign(session: Session, application: str) -> None:
     """Start a campaign and wait until it is promoted."""
     observer = Observer(session, application)
-    campaign = start_campaign(session, application)
+    campaign = Operator(session, application).start("", "end-to-end test")
     eventually(lambda: observer.campaign(campaign).state in ENDED, "the campaign to end", 400)
     ended = observer.campaign(campaign)
     assert ended.state == "promoted", ended.outcome_reason

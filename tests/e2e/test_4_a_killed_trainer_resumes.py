@@ -3,17 +3,18 @@
 from pathlib import Path
 
 from infra.demo.observe import ENDED, Observer
+from infra.demo.operator import Operator
 from infra.local import stack
 from libs.events.topics import TRAINING_COMPLETED, TRAINING_PROGRESSED, TRAINING_STARTED
 from services.cli.session import Session
-from tests.e2e.conftest import eventually, start_campaign
+from tests.e2e.conftest import eventually
 
 
 def test_a_killed_trainer_resumes_from_its_last_checkpoint(
     home: Path, session: Session, served: str
 ) -> None:
     observer = Observer(session, served)
-    campaign = start_campaign(session, served)
+    campaign = Operator(session, served).start("", "end-to-end test")
 
     def steps() -> list[int]:
         events = observer.events(TRAINING_PROGRESSED)

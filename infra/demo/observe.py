@@ -22,6 +22,7 @@ from libs.events.topics import (
     E,
     Topic,
 )
+from libs.faults import Poison
 from libs.kafka.consumer import delivery_of
 from libs.kafka.replay import read_all
 from protos.monitor.v1.monitor_service_pb2 import ListSignalsRequest, Signal
@@ -83,7 +84,10 @@ class Observer:
         for record in read_all(self.session.kafka(), topic.name):
             if record.value is None:
                 continue
-            delivery: Delivery[E] = delivery_of(record)
+            try:
+                delivery: Delivery[E] = delivery_of(record)
+            except Poison:
+                continue  # it lies in the dead letters
             if topic.key(delivery.event) == self.application:
                 yield delivery
 

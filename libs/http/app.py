@@ -3,6 +3,8 @@
 Plain ASGI middleware: Starlette's ``BaseHTTPMiddleware`` costs milliseconds a request.
 """
 
+import asyncio
+from contextlib import suppress
 from typing import Any, Final
 
 import structlog
@@ -17,6 +19,8 @@ from libs.faults import Poison, Retryable
 log = structlog.get_logger()
 
 REQUEST_ID: Final = "x-request-id"
+LINGER_BYTES: Final = 64 * 1024 * 1024
+LINGER_S: Final = 5.0
 TOO_LARGE: Final = "body_too_large"
 _STATUS: Final = {
     faults.NOT_FOUND: 404,
@@ -94,6 +98,14 @@ class Bounded:
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, limit: int) -> None:
+    """Answer 413, after reading on for a while: a client that still sends would not see it."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_S):
+            seen, more = 0, True
+            while more and seen < LINGER_BYTES:
+                message = await receive()
+                seen += len(message.get("body", b""))
+                more = message.get("more_body", False)
     error = Poison(f"the body is above {limit} bytes", code=TOO_LARGE)
     response = await _problem(Request(scope), error)
     await response(scope, receive, send)

@@ -8,6 +8,8 @@ from typing import Any, Final
 from infra.demo.pictures import Line, interval_chart, line_chart
 
 RATING_WINDOW: Final = 40
+SHORT: Final = 12
+"""Cells below this many characters are kept on one line."""
 STYLE: Final = """
 :root{color-scheme:light dark;--ink:#0f172a;--soft:#64748b;--line:#e2e8f0;--card:#fff;--page:#f8fafc}
 @media(prefers-color-scheme:dark){:root{--ink:#e2e8f0;--soft:#94a3b8;--line:#334155;--card:#1e293b;
@@ -17,7 +19,7 @@ main{max-width:920px;margin:0 auto;padding:32px 20px}h1{margin:0 0 4px;font-size
 h2{font-size:18px;margin:0 0 10px}section{background:var(--card);border:1px solid var(--line);
 border-radius:12px;padding:20px;margin:18px 0}table{border-collapse:collapse;width:100%;font-size:13px}
 th,td{text-align:left;padding:6px 10px 6px 0;border-bottom:1px solid var(--line);vertical-align:top}
-th{color:var(--soft);font-weight:600}code{font-size:12px}svg{width:100%;height:auto}
+th{color:var(--soft);font-weight:600}td.short{white-space:nowrap}code{font-size:12px}svg{width:100%;height:auto}
 .figures{display:flex;flex-wrap:wrap;gap:28px}.figures b{display:block;font-size:24px}
 .quiet,.figures span,.tick,.legend{color:var(--soft)}.tick,.word{font-size:11px;fill:var(--soft)}
 .row{font-size:12px;fill:var(--ink)}.axis{stroke:var(--soft)}.grid{stroke:var(--line)}
@@ -60,10 +62,13 @@ def _section(title: str, body: str) -> str:
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     head = "".join(f"<th>{escape(column)}</th>" for column in columns)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows
-    )
+    body = "".join("<tr>" + "".join(_cell(str(cell)) for cell in row) + "</tr>" for row in rows)
     return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def _cell(text: str) -> str:
+    short = " class=short" if len(text) < SHORT else ""
+    return f"<td{short}>{escape(text)}</td>"
 
 
 def _figures(report: Row) -> str:
@@ -110,10 +115,8 @@ def _drift(report: Row, drift: Sequence[tuple[float, float]], threshold: float) 
         Line("log of the e-detector", drift),
         Line("threshold", [(end, threshold) for end in ends], dashed=True),
     ]
-    rang = [
-        (float(alarm["at_event"]) + float(alarm["reference_events"]), f"alarm: {alarm['signal']}")
-        for alarm in report["alarms"]
-    ]
+    crossed = next((event for event, statistic in drift if statistic >= threshold), None)
+    rang = [(crossed, "alarm")] if crossed is not None else []
     words = [
         f"<p>{escape(alarm['signal'])}: cause {escape(alarm['cause'])}, request "
         f"{alarm['at_request']}, the traffic changed at {alarm['shifted_at_request']}; promised "

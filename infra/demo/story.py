@@ -91,7 +91,7 @@ class Story:
         async with self._step("Fine-tune, evaluate and release the first model") as step:
             campaign = self._start("first", "", "the first release")
             await self._follow(step, campaign, lambda state: state in ENDED)
-            self._expect(campaign, "promoted")
+            self._expect(step, campaign, "promoted")
 
     async def quiet_traffic(self) -> None:
         async with self._step("Real bank questions: no alarm may ring") as step:
@@ -101,6 +101,7 @@ class Story:
             await self._settled(step)
             self._no_alarm()
             self._watching()
+            step.detail = f"{wanted} requests answered, no alarm"
 
     async def shifted_traffic(self) -> None:
         async with self._step("Questions turn to Python; users correct the answers") as step:
@@ -124,16 +125,17 @@ class Story:
         ) as step:
             await self._follow(step, campaign, lambda state: state not in BEFORE_TRAFFIC)
             self._expect_not(campaign, {"rejected", "failed", "aborted"})
+            step.detail = "passed on both domains; its engine is loaded"
         async with self._step("Shadow, then canary with a growing share") as step:
             await self._roll_out(step, campaign, "canary")
-            self._expect(campaign, "promoted")
+            self._expect(step, campaign, "promoted")
 
     async def bad_candidate(self) -> None:
         async with self._step("A bad candidate: shuffled answers") as step:
             await self._upload(step, data.with_shuffled_answers(self._bad_pairs()), "shuffled")
             campaign = self._start("shuffled", "shuffled", "trained on shuffled answers")
             await self._follow(step, campaign, lambda state: state in ENDED)
-            self._expect(campaign, "rejected")
+            self._expect(step, campaign, "rejected")
 
     async def forced_candidate(self) -> None:
         async with self._step("A worse one, forced into canary by an operator") as step:
@@ -143,10 +145,10 @@ class Story:
             campaign = self._start("forced", "scrambled", "trained on scrambled words", why)
             await self._follow(step, campaign, lambda state: state not in BEFORE_TRAFFIC)
             await self._roll_out(step, campaign, "forced")
-            self._expect(campaign, "rolled_back")
+            self._expect(step, campaign, "rolled_back")
             if failed := self.users_.log.failed:
                 raise StoryFailedError(f"{failed} requests failed; none should have")
-            await self._settled(step)
+            await self._caught_up(GENERATION_SERVED.name)
 
     @property
     def users_(self) -> Users:
@@ -258,8 +260,9 @@ class Story:
         if phases.get("prompt_embedding") != "watching":
             raise StoryFailedError(f"the detector does not watch yet: {phases}")
 
-    def _expect(self, campaign: str, state: str) -> None:
+    def _expect(self, step: Step, campaign: str, state: str) -> None:
         found = self.observer.campaign(campaign)
+        step.detail = f"{found.state}: {found.outcome_reason}"
         if found.state != state:
             raise StoryFailedError(
                 f"campaign {campaign} is {found.state}, not {state}: {found.outcome_reason}"

@@ -103,9 +103,9 @@ demo: setup ## The loop, end to end, in about ten minutes
 
 ## Tests and checks
 
-.PHONY: test unit integration e2e bench
+.PHONY: test unit integration e2e
 test: setup ## All tests
-	@$(PYTEST) tests --ignore=tests/bench
+	@$(PYTEST) tests
 
 unit: $(BUILD)/platform.lock ## Tests without network
 	@$(PYTEST) tests/unit
@@ -115,9 +115,6 @@ integration: setup ## Tests on the real broker, store and databases
 
 e2e: setup ## Tests on the whole stack
 	@$(PYTEST) tests/e2e
-
-bench: setup ## Measurements with a budget
-	@$(PYTEST) tests/bench
 
 .PHONY: protos check check-protos check-buf check-python check-imports check-compose
 protos: $(BUILD)/platform.lock ## Regenerate the code of protos/

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from infra.demo.observe import ENDED, Observer
 from infra.demo.operator import Operator
 from infra.local import stack
@@ -10,6 +12,7 @@ from services.cli.session import Session
 from tests.e2e.conftest import eventually
 
 
+@pytest.mark.timeout(1200)
 def test_a_killed_trainer_resumes_from_its_last_checkpoint(
     home: Path, session: Session, served: str
 ) -> None:

@@ -1,5 +1,7 @@
 """The demo's story, smaller: the same services, the same steps, the same demands."""
 
+import pytest
+
 from infra.demo import data
 from infra.demo.data import Pair
 from infra.demo.page import page
@@ -9,6 +11,7 @@ from infra.demo.story import Story
 from services.cli.session import Session
 
 
+@pytest.mark.timeout(2400)
 async def test_drift_becomes_a_promoted_release_and_bad_candidates_do_not(
     session: Session, served: str, bank: list[Pair]
 ) -> None:

@@ -88,4 +88,5 @@ QUICK = Scale(
     margin=0.15,
     worse_margin=0.15,
     least_gain=0.10,
+    recipe=Recipe(checkpoint_steps=3),
 )

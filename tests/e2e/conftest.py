@@ -22,7 +22,7 @@ SITE_PACKAGES = REPO / ".venv-model/lib/python3.11/site-packages"
 APPLICATION = f"served-{int(time.time()):x}"
 
 
-def eventually(true: Callable[[], bool], awaited: str, within_s: float = 60) -> None:
+def eventually(true: Callable[[], bool], awaited: str, within_s: float = 120) -> None:
     """Poll until ``true``; on time-out say what was awaited."""
     deadline = time.monotonic() + within_s
     while not true():
@@ -80,6 +80,6 @@ def run_campaign(session: Session, application: str) -> None:
     """Start a campaign and wait until it is promoted."""
     observer = Observer(session, application)
     campaign = Operator(session, application).start("", "end-to-end test")
-    eventually(lambda: observer.campaign(campaign).state in ENDED, "the campaign to end", 400)
+    eventually(lambda: observer.campaign(campaign).state in ENDED, "the campaign to end", 900)
     ended = observer.campaign(campaign)
     assert ended.state == "promoted", ended.outcome_reason

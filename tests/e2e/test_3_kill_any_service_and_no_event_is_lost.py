@@ -15,7 +15,7 @@ from libs.events.topics import FEEDBACK_JOINED, GENERATION_SERVED
 from services.cli.session import Session
 from tests.e2e.conftest import eventually, lag
 
-REQUESTS = 30
+REQUESTS = 24
 OFF_THE_PATH = ("monitor", "registry", "ingest", "preprocessing", "trainer", "evaluation")
 
 
@@ -96,6 +96,6 @@ async def test_requests_are_answered_while_kafka_is_down_and_their_events_arrive
 
     assert len(answers) >= 10
     eventually(
-        lambda: set(answers) <= set(generations(session, served)), "the events of the outage", 120
+        lambda: set(answers) <= set(generations(session, served)), "the events of the outage", 240
     )
-    eventually(lambda: lag(session, GENERATION_SERVED.name) == 0, "consumers to catch up", 120)
+    eventually(lambda: lag(session, GENERATION_SERVED.name) == 0, "consumers to catch up", 240)

@@ -12,7 +12,7 @@ from services.cli.session import Session
 from tests.e2e.conftest import eventually
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(1300)
 def test_a_killed_trainer_resumes_from_its_last_checkpoint(
     home: Path, session: Session, served: str
 ) -> None:
@@ -23,14 +23,14 @@ def test_a_killed_trainer_resumes_from_its_last_checkpoint(
         events = observer.events(TRAINING_PROGRESSED)
         return [one.event.step for one in events if one.event.campaign_id == campaign]
 
-    eventually(lambda: bool(steps()) and max(steps()) >= 6, "a checkpoint", 120)
+    eventually(lambda: bool(steps()) and max(steps()) >= 6, "a checkpoint", 300)
     stack.kill(home, "trainer")
 
     def completed() -> bool:
         events = observer.events(TRAINING_COMPLETED)
         return any(one.event.campaign_id == campaign for one in events)
 
-    eventually(completed, "the run to complete", 300)
+    eventually(completed, "the run to complete", 600)
     attempts = [
         one.event for one in observer.events(TRAINING_STARTED) if one.event.campaign_id == campaign
     ]

@@ -22,6 +22,13 @@ FLUSH_TIMEOUT_S: Final = 30.0
 DELIVERY_TIMEOUT_MS: Final = 25_000
 SESSION_TIMEOUT_MS: Final = 10_000
 MAX_POLL_INTERVAL_MS: Final = 300_000
+COMMON: Final = {
+    # A broker that restarts denies knowing its topics for a moment; the default asks it
+    # again after five minutes.
+    "topic.metadata.refresh.interval.ms": 5000,
+    "reconnect.backoff.max.ms": 2000,
+    "log_level": 2,  # an absent broker is said by us, not twenty times a second
+}
 
 
 def record_of(message: Message) -> Record:
@@ -57,8 +64,7 @@ class KafkaSink:
                 "compression.type": "lz4",
                 "linger.ms": 5,
                 "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,
-                "reconnect.backoff.max.ms": 2000,
-                "log_level": 2,  # an absent broker is said by flush, not twenty times a second
+                **COMMON,
                 "queue.buffering.max.messages": 100_000,
             }
         )
@@ -137,6 +143,7 @@ class KafkaSource:
                 "session.timeout.ms": SESSION_TIMEOUT_MS,
                 "max.poll.interval.ms": MAX_POLL_INTERVAL_MS,
                 "fetch.wait.max.ms": 100,
+                **COMMON,
             }
         )
         self._consumer.subscribe(list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke)

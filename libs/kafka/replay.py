@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from libs.events import headers
 from libs.faults import Retryable
-from libs.kafka.confluent import record_of
+from libs.kafka.confluent import COMMON, record_of
 from libs.kafka.record import Record, Sink
 from libs.runtime.config import KafkaSettings
 
@@ -40,6 +40,7 @@ def read_all(settings: KafkaSettings, topic: str) -> Iterator[Record]:
             "group.id": "perennial-reader",  # never joined, never committed
             "enable.auto.commit": False,
             "enable.partition.eof": True,  # compaction may leave nothing just before the end
+            **COMMON,
         }
     )
     try:

@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from libs.events.topics import E, Topic
 from libs.faults import Poison
-from libs.kafka.confluent import record_of
+from libs.kafka.confluent import COMMON, record_of
 from libs.kafka.consumer import delivery_of
 from libs.kafka.record import Record
 from libs.runtime.config import KafkaSettings
@@ -94,6 +94,7 @@ class CompactedTable(MemoryTable[E]):
                 "group.id": f"{topic.name}-reader",  # never joined, never committed
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
+                **COMMON,
             }
         )
 

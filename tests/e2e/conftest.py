@@ -14,6 +14,7 @@ from infra.demo.operator import Operator
 from infra.demo.scale import QUICK
 from infra.local import stack
 from infra.local.home import REPO, Home
+from libs.faults import Retryable
 from services.cli.reconcile import balances
 from services.cli.session import Session
 
@@ -23,9 +24,16 @@ APPLICATION = f"served-{int(time.time()):x}"
 
 
 def eventually(true: Callable[[], bool], awaited: str, within_s: float = 120) -> None:
-    """Poll until ``true``; on time-out say what was awaited."""
+    """Poll until ``true``; on time-out say what was awaited. A broker may be away meanwhile."""
+
+    def happened() -> bool:
+        try:
+            return true()
+        except Retryable:
+            return False
+
     deadline = time.monotonic() + within_s
-    while not true():
+    while not happened():
         assert time.monotonic() < deadline, f"not within {within_s} s: {awaited}"
         time.sleep(0.5)
 

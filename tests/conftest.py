@@ -11,6 +11,10 @@ FOLDERS = ("unit", "contract", "integration", "e2e")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        folder = next((part for part in Path(item.path).parts if part in FOLDERS), None)
-        if folder is not None:
+        if (folder := folder_of(item)) is not None:
             item.add_marker(folder)
+    items.sort(key=lambda item: FOLDERS.index(folder_of(item) or FOLDERS[0]))  # fast ones first
+
+
+def folder_of(item: pytest.Item) -> str | None:
+    return next((part for part in Path(item.path).parts if part in FOLDERS), None)

@@ -18,7 +18,7 @@ from libs.faults import Retryable
 from services.cli.reconcile import balances
 from services.cli.session import Session
 
-HOME = REPO / ".perennial-test"
+HOME = REPO / ".perennial-e2e"
 SITE_PACKAGES = REPO / ".venv-model/lib/python3.11/site-packages"
 APPLICATION = f"served-{int(time.time()):x}"
 

@@ -63,8 +63,8 @@ class Story:
     def observer(self) -> Observer:
         return Observer(self.session, self.application)
 
-    async def play(self) -> None:
-        """All of it.
+    async def play(self, *, forced: bool = True) -> None:
+        """All of it; ``forced``: with the bad candidate that an operator pushes into canary.
 
         Raises:
             StoryFailedError: with what was expected and what was seen instead.
@@ -77,7 +77,8 @@ class Story:
             await self.shifted_traffic()
             await self.retraining()
             await self.bad_candidate()
-            await self.forced_candidate()
+            if forced:
+                await self.forced_candidate()
         finally:
             await self.users.close()
 

@@ -5,7 +5,7 @@ Plain ASGI middleware: Starlette's ``BaseHTTPMiddleware`` costs milliseconds a r
 
 import asyncio
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from fastapi import FastAPI, Request
@@ -109,9 +109,3 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, limit: int) -> Non
     error = Poison(f"the body is above {limit} bytes", code=TOO_LARGE)
     response = await _problem(Request(scope), error)
     await response(scope, receive, send)
-
-
-def problem_body(error: Exception) -> dict[str, Any]:
-    """What a door with an error format of its own needs of a fault."""
-    code = error.code if isinstance(error, Poison) else "unavailable"
-    return {"status": status_for(error), "code": code, "detail": str(error)}

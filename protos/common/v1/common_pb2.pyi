@@ -3,8 +3,10 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -127,6 +129,7 @@ class Engine(_message.Message):
     WEIGHTS_FIELD_NUMBER: _builtins.int
     TOKENIZER_FIELD_NUMBER: _builtins.int
     CHAT_TEMPLATE_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
     digest: _builtins.str
     """sha256 over the key below and the weights digest"""
     runtime: _builtins.str
@@ -146,6 +149,10 @@ class Engine(_message.Message):
     def tokenizer(self) -> Global___Artifact:
         """tokenizer.json"""
 
+    @_builtins.property
+    def provider(self) -> Global___Provider:
+        """set: an external API answers, and the files above are absent"""
+
     def __init__(
         self,
         *,
@@ -157,14 +164,91 @@ class Engine(_message.Message):
         weights: Global___Artifact | None = ...,
         tokenizer: Global___Artifact | None = ...,
         chat_template: _builtins.str = ...,
+        provider: Global___Provider | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["tokenizer", b"tokenizer", "weights", b"weights"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["provider", b"provider", "tokenizer", b"tokenizer", "weights", b"weights"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chat_template", b"chat_template", "digest", b"digest", "hardware", b"hardware", "precision", b"precision", "runtime", b"runtime", "runtime_version", b"runtime_version", "tokenizer", b"tokenizer", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chat_template", b"chat_template", "digest", b"digest", "hardware", b"hardware", "precision", b"precision", "provider", b"provider", "runtime", b"runtime", "runtime_version", b"runtime_version", "tokenizer", b"tokenizer", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Engine: _TypeAlias = Engine  # noqa: Y015
+
+@_typing.final
+class Provider(_message.Message):
+    """An OpenAI-compatible API outside. Its key is the gateway's own setting, found by `name`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    BASE_URL_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    TIMEOUT_S_FIELD_NUMBER: _builtins.int
+    PROMPT_COST_FIELD_NUMBER: _builtins.int
+    COMPLETION_COST_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """[a-z0-9-]{1,63}"""
+    base_url: _builtins.str
+    """up to and with /v1"""
+    model: _builtins.str
+    """sent as `model`"""
+    timeout_s: _builtins.float
+    """of one attempt; default 30"""
+    prompt_cost: _builtins.float
+    """per million tokens, in the application's currency"""
+    completion_cost: _builtins.float
+    """per million tokens"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        base_url: _builtins.str = ...,
+        model: _builtins.str = ...,
+        timeout_s: _builtins.float = ...,
+        prompt_cost: _builtins.float = ...,
+        completion_cost: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "completion_cost", b"completion_cost", "model", b"model", "name", b"name", "prompt_cost", b"prompt_cost", "timeout_s", b"timeout_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Provider: _TypeAlias = Provider  # noqa: Y015
+
+@_typing.final
+class Prompt(_message.Message):
+    """One version of a prompt. Sandboxed jinja2 over `question` and the declared variables."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    TEMPLATE_FIELD_NUMBER: _builtins.int
+    VARIABLES_FIELD_NUMBER: _builtins.int
+    MAX_CHARACTERS_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """1, 2, ... within the application"""
+    template: _builtins.str
+    """"" = the question itself"""
+    max_characters: _builtins.int
+    """of the rendered prompt; default 32768"""
+    @_builtins.property
+    def variables(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        template: _builtins.str = ...,
+        variables: _abc.Iterable[_builtins.str] | None = ...,
+        max_characters: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_characters", b"max_characters", "template", b"template", "variables", b"variables", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Prompt: _TypeAlias = Prompt  # noqa: Y015
 
 @_typing.final
 class ModelVersion(_message.Message):
@@ -218,6 +302,9 @@ class Decoding(_message.Message):
     TEMPERATURE_FIELD_NUMBER: _builtins.int
     TOP_P_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    TOP_K_FIELD_NUMBER: _builtins.int
+    FREQUENCY_PENALTY_FIELD_NUMBER: _builtins.int
+    PRESENCE_PENALTY_FIELD_NUMBER: _builtins.int
     max_tokens: _builtins.int
     """upper bound of new tokens per answer"""
     temperature: _builtins.float
@@ -225,6 +312,10 @@ class Decoding(_message.Message):
     top_p: _builtins.float
     """0 means 1"""
     seed: _builtins.int
+    top_k: _builtins.int
+    """0 = all"""
+    frequency_penalty: _builtins.float
+    presence_penalty: _builtins.float
     def __init__(
         self,
         *,
@@ -232,10 +323,13 @@ class Decoding(_message.Message):
         temperature: _builtins.float = ...,
         top_p: _builtins.float = ...,
         seed: _builtins.int = ...,
+        top_k: _builtins.int = ...,
+        frequency_penalty: _builtins.float = ...,
+        presence_penalty: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_tokens", b"max_tokens", "seed", b"seed", "temperature", b"temperature", "top_p", b"top_p"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frequency_penalty", b"frequency_penalty", "max_tokens", b"max_tokens", "presence_penalty", b"presence_penalty", "seed", b"seed", "temperature", b"temperature", "top_k", b"top_k", "top_p", b"top_p"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

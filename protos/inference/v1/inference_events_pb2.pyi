@@ -47,6 +47,26 @@ class GenerationServed(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class VariablesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     GENERATION_ID_FIELD_NUMBER: _builtins.int
     APPLICATION_FIELD_NUMBER: _builtins.int
     RELEASE_DIGEST_FIELD_NUMBER: _builtins.int
@@ -69,6 +89,16 @@ class GenerationServed(_message.Message):
     SHADOW_OF_FIELD_NUMBER: _builtins.int
     EMBEDDING_FIELD_NUMBER: _builtins.int
     SERVED_AT_FIELD_NUMBER: _builtins.int
+    REQUEST_MODEL_FIELD_NUMBER: _builtins.int
+    RESPONSE_MODEL_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    COST_FIELD_NUMBER: _builtins.int
+    CACHED_FIELD_NUMBER: _builtins.int
+    RETRIEVAL_SCORE_FIELD_NUMBER: _builtins.int
+    GUARD_VERDICT_FIELD_NUMBER: _builtins.int
+    PROMPT_VERSION_FIELD_NUMBER: _builtins.int
+    QUEUE_S_FIELD_NUMBER: _builtins.int
+    VARIABLES_FIELD_NUMBER: _builtins.int
     generation_id: _builtins.str
     """UUIDv7"""
     application: _builtins.str
@@ -99,6 +129,22 @@ class GenerationServed(_message.Message):
     """the answered generation that this one mirrors"""
     embedding: _builtins.bytes
     """little-endian float16 of the prompt; empty when unknown"""
+    request_model: _builtins.str
+    """gen_ai.request.model, as sent to the engine or provider"""
+    response_model: _builtins.str
+    """gen_ai.response.model, as it said"""
+    provider: _builtins.str
+    """"" = an engine of our own"""
+    cost: _builtins.float
+    """in the application's currency; 0 = not priced"""
+    cached: _builtins.bool
+    retrieval_score: _builtins.float
+    """the caller's, from metadata "retrieval_score" """
+    guard_verdict: _builtins.str
+    """"", "allow", "flag", "block"; the caller's, from metadata "guard_verdict" """
+    prompt_version: _builtins.int
+    queue_s: _builtins.float
+    """waited for a place; part of latency_s"""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
@@ -107,6 +153,10 @@ class GenerationServed(_message.Message):
 
     @_builtins.property
     def served_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def variables(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """of the prompt template"""
+
     def __init__(
         self,
         *,
@@ -132,14 +182,29 @@ class GenerationServed(_message.Message):
         shadow_of: _builtins.str = ...,
         embedding: _builtins.bytes = ...,
         served_at: _timestamp_pb2.Timestamp | None = ...,
+        request_model: _builtins.str = ...,
+        response_model: _builtins.str = ...,
+        provider: _builtins.str = ...,
+        cost: _builtins.float = ...,
+        cached: _builtins.bool = ...,
+        retrieval_score: _builtins.float | None = ...,
+        guard_verdict: _builtins.str = ...,
+        prompt_version: _builtins.int = ...,
+        queue_s: _builtins.float = ...,
+        variables: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_mean_logprob", b"_mean_logprob", "mean_logprob", b"mean_logprob", "payload", b"payload", "served_at", b"served_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_mean_logprob", b"_mean_logprob", "_retrieval_score", b"_retrieval_score", "mean_logprob", b"mean_logprob", "payload", b"payload", "retrieval_score", b"retrieval_score", "served_at", b"served_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mean_logprob", b"_mean_logprob", "answer", b"answer", "application", b"application", "campaign_id", b"campaign_id", "canary_share", b"canary_share", "completion_tokens", b"completion_tokens", "embedding", b"embedding", "episode_id", b"episode_id", "error_code", b"error_code", "finish_reason", b"finish_reason", "generation_id", b"generation_id", "labels", b"labels", "latency_s", b"latency_s", "mean_logprob", b"mean_logprob", "payload", b"payload", "prompt", b"prompt", "prompt_tokens", b"prompt_tokens", "release_digest", b"release_digest", "role", b"role", "served_at", b"served_at", "shadow_of", b"shadow_of", "subject", b"subject", "time_to_first_token_s", b"time_to_first_token_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mean_logprob", b"_mean_logprob", "_retrieval_score", b"_retrieval_score", "answer", b"answer", "application", b"application", "cached", b"cached", "campaign_id", b"campaign_id", "canary_share", b"canary_share", "completion_tokens", b"completion_tokens", "cost", b"cost", "embedding", b"embedding", "episode_id", b"episode_id", "error_code", b"error_code", "finish_reason", b"finish_reason", "generation_id", b"generation_id", "guard_verdict", b"guard_verdict", "labels", b"labels", "latency_s", b"latency_s", "mean_logprob", b"mean_logprob", "payload", b"payload", "prompt", b"prompt", "prompt_tokens", b"prompt_tokens", "prompt_version", b"prompt_version", "provider", b"provider", "queue_s", b"queue_s", "release_digest", b"release_digest", "request_model", b"request_model", "response_model", b"response_model", "retrieval_score", b"retrieval_score", "role", b"role", "served_at", b"served_at", "shadow_of", b"shadow_of", "subject", b"subject", "time_to_first_token_s", b"time_to_first_token_s", "variables", b"variables"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__mean_logprob: _TypeAlias = _typing.Literal["mean_logprob"]  # noqa: Y015
     _WhichOneofArgType__mean_logprob: _TypeAlias = _typing.Literal["_mean_logprob", b"_mean_logprob"]  # noqa: Y015
+    _WhichOneofReturnType__retrieval_score: _TypeAlias = _typing.Literal["retrieval_score"]  # noqa: Y015
+    _WhichOneofArgType__retrieval_score: _TypeAlias = _typing.Literal["_retrieval_score", b"_retrieval_score"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__mean_logprob) -> _WhichOneofReturnType__mean_logprob | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retrieval_score) -> _WhichOneofReturnType__retrieval_score | None: ...
 
 Global___GenerationServed: _TypeAlias = GenerationServed  # noqa: Y015
 

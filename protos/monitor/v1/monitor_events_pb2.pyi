@@ -82,12 +82,18 @@ class DriftDetected(_message.Message):
     EXAMPLES_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
     GENERATION_ID_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    SEGMENT_FIELD_NUMBER: _builtins.int
+    EXAMPLES_BEFORE_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
     application: _builtins.str
     release_digest: _builtins.str
     signal: _builtins.str
-    """"prompt_embedding", "mean_logprob" """
+    """"prompt_embedding", "mean_logprob", "length", "language", ..."""
     cause: _builtins.str
-    """"input", "behaviour" """
+    """"input", "behaviour", "provider", "retrieval", "guard", "system", "data" """
     statistic: _builtins.float
     """natural log of the e-detector's value"""
     threshold: _builtins.float
@@ -99,6 +105,12 @@ class DriftDetected(_message.Message):
     reference_events: _builtins.int
     generation_id: _builtins.str
     """the answer at which it rang"""
+    confidence: _builtins.float
+    """of the cause, in [0, 1]"""
+    segment: _builtins.str
+    """"label=value"; "" = all traffic"""
+    seed: _builtins.int
+    """of the randomised p-values"""
     @_builtins.property
     def cells(self) -> _containers.RepeatedCompositeFieldContainer[Global___CellShift]:
         """the cells that moved most"""
@@ -109,6 +121,18 @@ class DriftDetected(_message.Message):
 
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def evidence(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """one sentence each"""
+
+    @_builtins.property
+    def examples_before(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """of the reference, near the cell that grew; at most 5"""
+
+    @_builtins.property
+    def terms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """words that tell the recent prompts from the reference's"""
+
     def __init__(
         self,
         *,
@@ -125,10 +149,16 @@ class DriftDetected(_message.Message):
         examples: _abc.Iterable[_builtins.str] | None = ...,
         at: _timestamp_pb2.Timestamp | None = ...,
         generation_id: _builtins.str = ...,
+        confidence: _builtins.float = ...,
+        evidence: _abc.Iterable[_builtins.str] | None = ...,
+        segment: _builtins.str = ...,
+        examples_before: _abc.Iterable[_builtins.str] | None = ...,
+        terms: _abc.Iterable[_builtins.str] | None = ...,
+        seed: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "at", b"at", "at_event", b"at_event", "average_run_length", b"average_run_length", "cause", b"cause", "cells", b"cells", "examples", b"examples", "generation_id", b"generation_id", "reference_events", b"reference_events", "release_digest", b"release_digest", "signal", b"signal", "statistic", b"statistic", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "at", b"at", "at_event", b"at_event", "average_run_length", b"average_run_length", "cause", b"cause", "cells", b"cells", "confidence", b"confidence", "evidence", b"evidence", "examples", b"examples", "examples_before", b"examples_before", "generation_id", b"generation_id", "reference_events", b"reference_events", "release_digest", b"release_digest", "seed", b"seed", "segment", b"segment", "signal", b"signal", "statistic", b"statistic", "terms", b"terms", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,7 +27,7 @@ from protos.preprocessing.v1 import preprocessing_events_pb2 as protos_dot_prepr
 from protos.training.v1 import training_events_pb2 as protos_dot_training_dot_v1_dot_training__events__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$protos/registry/v1/application.proto\x12\x15perennial.registry.v1\x1a\x1dprotos/common/v1/common.proto\x1a\x32protos/preprocessing/v1/preprocessing_events.proto\x1a(protos/training/v1/training_events.proto\"\xe4\x02\n\x0b\x41pplication\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x17\n\x0fprompt_template\x18\x02 \x01(\t\x12/\n\x08\x64\x65\x63oding\x18\x03 \x01(\x0b\x32\x1d.perennial.common.v1.Decoding\x12\x39\n\x07\x64\x61taset\x18\x04 \x01(\x0b\x32(.perennial.preprocessing.v1.DatasetQuery\x12-\n\x06recipe\x18\x05 \x01(\x0b\x32\x1d.perennial.training.v1.Recipe\x12)\n\x04gate\x18\x06 \x01(\x0b\x32\x1b.perennial.registry.v1.Gate\x12\x35\n\x07rollout\x18\x07 \x01(\x0b\x32$.perennial.registry.v1.RolloutPolicy\x12\x31\n\x05\x64rift\x18\x08 \x01(\x0b\x32\".perennial.registry.v1.DriftPolicy\"H\n\x04Gate\x12\x14\n\x0cworse_margin\x18\x01 \x01(\x01\x12\x12\n\nleast_gain\x18\x02 \x01(\x01\x12\x16\n\x0egenerated_rows\x18\x03 \x01(\r\"(\n\x05Stage\x12\r\n\x05share\x18\x01 \x01(\x01\x12\x10\n\x08requests\x18\x02 \x01(\r\"\xaf\x01\n\rRolloutPolicy\x12\x17\n\x0fshadow_requests\x18\x01 \x01(\r\x12\x14\n\x0cshadow_share\x18\x02 \x01(\x01\x12,\n\x06stages\x18\x03 \x03(\x0b\x32\x1c.perennial.registry.v1.Stage\x12\x0e\n\x06margin\x18\x04 \x01(\x01\x12\r\n\x05\x61lpha\x18\x05 \x01(\x01\x12\x12\n\nmax_scored\x18\x06 \x01(\r\x12\x0e\n\x06review\x18\x07 \x01(\x08\"\x82\x01\n\x0b\x44riftPolicy\x12\x18\n\x10reference_events\x18\x01 \x01(\r\x12\x1a\n\x12\x61verage_run_length\x18\x02 \x01(\x01\x12\x10\n\x08new_rows\x18\x03 \x01(\r\x12\x12\n\ncooldown_s\x18\x04 \x01(\x01\x12\x17\n\x0f\x63\x61mpaign_budget\x18\x05 \x01(\rb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$protos/registry/v1/application.proto\x12\x15perennial.registry.v1\x1a\x1dprotos/common/v1/common.proto\x1a\x32protos/preprocessing/v1/preprocessing_events.proto\x1a(protos/training/v1/training_events.proto\"\xac\x04\n\x0b\x41pplication\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x17\n\x0fprompt_template\x18\x02 \x01(\t\x12/\n\x08\x64\x65\x63oding\x18\x03 \x01(\x0b\x32\x1d.perennial.common.v1.Decoding\x12\x39\n\x07\x64\x61taset\x18\x04 \x01(\x0b\x32(.perennial.preprocessing.v1.DatasetQuery\x12-\n\x06recipe\x18\x05 \x01(\x0b\x32\x1d.perennial.training.v1.Recipe\x12)\n\x04gate\x18\x06 \x01(\x0b\x32\x1b.perennial.registry.v1.Gate\x12\x35\n\x07rollout\x18\x07 \x01(\x0b\x32$.perennial.registry.v1.RolloutPolicy\x12\x31\n\x05\x64rift\x18\x08 \x01(\x0b\x32\".perennial.registry.v1.DriftPolicy\x12/\n\x07serving\x18\t \x01(\x0b\x32\x1e.perennial.registry.v1.Serving\x12\x33\n\x06\x65ngine\x18\n \x01(\x0b\x32#.perennial.registry.v1.EnginePolicy\x12\x34\n\nobjectives\x18\x0b \x03(\x0b\x32 .perennial.registry.v1.Objective\x12\x18\n\x10prompt_variables\x18\x0c \x03(\t\x12\x10\n\x08\x63urrency\x18\r \x01(\t\"\xd0\x01\n\x07Serving\x12\x33\n\tadmission\x18\x01 \x01(\x0b\x32 .perennial.registry.v1.Admission\x12+\n\x05\x63\x61\x63he\x18\x02 \x01(\x0b\x32\x1c.perennial.registry.v1.Cache\x12\x30\n\tfallbacks\x18\x03 \x03(\x0b\x32\x1d.perennial.common.v1.Provider\x12\x31\n\x08sentinel\x18\x04 \x01(\x0b\x32\x1f.perennial.registry.v1.Sentinel\"\x7f\n\tAdmission\x12\x13\n\x0b\x63oncurrency\x18\x01 \x01(\r\x12\r\n\x05queue\x18\x02 \x01(\r\x12\x12\n\nmax_wait_s\x18\x03 \x01(\x01\x12\x14\n\x0ctokens_per_s\x18\x04 \x01(\x01\x12\x14\n\x0c\x62urst_tokens\x18\x05 \x01(\r\x12\x0e\n\x06weight\x18\x06 \x01(\x01\"8\n\x05\x43\x61\x63he\x12\x0f\n\x07\x65nabled\x18\x01 \x01(\x08\x12\r\n\x05ttl_s\x18\x02 \x01(\x01\x12\x0f\n\x07\x65ntries\x18\x03 \x01(\r\"G\n\x08Sentinel\x12\x0f\n\x07\x65very_s\x18\x01 \x01(\x01\x12\x0e\n\x06probes\x18\x02 \x03(\t\x12\x1a\n\x12\x61verage_run_length\x18\x03 \x01(\x01\"\x8a\x01\n\x0c\x45nginePolicy\x12\x0f\n\x07runtime\x18\x01 \x01(\t\x12\x11\n\tprecision\x18\x02 \x01(\t\x12\x1e\n\x16max_logprob_difference\x18\x03 \x01(\x01\x12\x1b\n\x13max_loss_difference\x18\x04 \x01(\x01\x12\x19\n\x11max_first_token_s\x18\x05 \x01(\x01\"N\n\tObjective\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tthreshold\x18\x02 \x01(\x01\x12\x0e\n\x06target\x18\x03 \x01(\x01\x12\x10\n\x08period_s\x18\x04 \x01(\x01\"H\n\x04Gate\x12\x14\n\x0cworse_margin\x18\x01 \x01(\x01\x12\x12\n\nleast_gain\x18\x02 \x01(\x01\x12\x16\n\x0egenerated_rows\x18\x03 \x01(\r\"(\n\x05Stage\x12\r\n\x05share\x18\x01 \x01(\x01\x12\x10\n\x08requests\x18\x02 \x01(\r\"\xaf\x01\n\rRolloutPolicy\x12\x17\n\x0fshadow_requests\x18\x01 \x01(\r\x12\x14\n\x0cshadow_share\x18\x02 \x01(\x01\x12,\n\x06stages\x18\x03 \x03(\x0b\x32\x1c.perennial.registry.v1.Stage\x12\x0e\n\x06margin\x18\x04 \x01(\x01\x12\r\n\x05\x61lpha\x18\x05 \x01(\x01\x12\x12\n\nmax_scored\x18\x06 \x01(\r\x12\x0e\n\x06review\x18\x07 \x01(\x08\"\xc3\x02\n\x0b\x44riftPolicy\x12\x18\n\x10reference_events\x18\x01 \x01(\r\x12\x1a\n\x12\x61verage_run_length\x18\x02 \x01(\x01\x12\x10\n\x08new_rows\x18\x03 \x01(\r\x12\x12\n\ncooldown_s\x18\x04 \x01(\x01\x12\x17\n\x0f\x63\x61mpaign_budget\x18\x05 \x01(\r\x12\x16\n\x0esegment_labels\x18\x06 \x03(\t\x12\x10\n\x08\x61pproval\x18\x07 \x01(\x08\x12\x17\n\x0fquiet_from_hour\x18\x08 \x01(\r\x12\x15\n\rquiet_to_hour\x18\t \x01(\r\x12\x15\n\rcost_per_hour\x18\n \x01(\x01\x12\x13\n\x0b\x63ost_budget\x18\x0b \x01(\x01\x12\x12\n\nleast_gain\x18\x0c \x01(\x01\x12\x10\n\x08seasonal\x18\r \x01(\x08\x12\x13\n\x0b\x63onditional\x18\x0e \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,13 +35,25 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.registry.v1.applicat
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_APPLICATION']._serialized_start=189
-  _globals['_APPLICATION']._serialized_end=545
-  _globals['_GATE']._serialized_start=547
-  _globals['_GATE']._serialized_end=619
-  _globals['_STAGE']._serialized_start=621
-  _globals['_STAGE']._serialized_end=661
-  _globals['_ROLLOUTPOLICY']._serialized_start=664
-  _globals['_ROLLOUTPOLICY']._serialized_end=839
-  _globals['_DRIFTPOLICY']._serialized_start=842
-  _globals['_DRIFTPOLICY']._serialized_end=972
+  _globals['_APPLICATION']._serialized_end=745
+  _globals['_SERVING']._serialized_start=748
+  _globals['_SERVING']._serialized_end=956
+  _globals['_ADMISSION']._serialized_start=958
+  _globals['_ADMISSION']._serialized_end=1085
+  _globals['_CACHE']._serialized_start=1087
+  _globals['_CACHE']._serialized_end=1143
+  _globals['_SENTINEL']._serialized_start=1145
+  _globals['_SENTINEL']._serialized_end=1216
+  _globals['_ENGINEPOLICY']._serialized_start=1219
+  _globals['_ENGINEPOLICY']._serialized_end=1357
+  _globals['_OBJECTIVE']._serialized_start=1359
+  _globals['_OBJECTIVE']._serialized_end=1437
+  _globals['_GATE']._serialized_start=1439
+  _globals['_GATE']._serialized_end=1511
+  _globals['_STAGE']._serialized_start=1513
+  _globals['_STAGE']._serialized_end=1553
+  _globals['_ROLLOUTPOLICY']._serialized_start=1556
+  _globals['_ROLLOUTPOLICY']._serialized_end=1731
+  _globals['_DRIFTPOLICY']._serialized_start=1734
+  _globals['_DRIFTPOLICY']._serialized_end=2057
 # @@protoc_insertion_point(module_scope)

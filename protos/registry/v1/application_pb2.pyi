@@ -35,10 +35,17 @@ class Application(_message.Message):
     GATE_FIELD_NUMBER: _builtins.int
     ROLLOUT_FIELD_NUMBER: _builtins.int
     DRIFT_FIELD_NUMBER: _builtins.int
+    SERVING_FIELD_NUMBER: _builtins.int
+    ENGINE_FIELD_NUMBER: _builtins.int
+    OBJECTIVES_FIELD_NUMBER: _builtins.int
+    PROMPT_VARIABLES_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """[a-z0-9-]{1,63}"""
     prompt_template: _builtins.str
     """sandboxed jinja2 over `question`; "" = the question itself"""
+    currency: _builtins.str
+    """of every cost; default "USD" """
     @_builtins.property
     def decoding(self) -> _common_pb2.Decoding: ...
     @_builtins.property
@@ -51,6 +58,16 @@ class Application(_message.Message):
     def rollout(self) -> Global___RolloutPolicy: ...
     @_builtins.property
     def drift(self) -> Global___DriftPolicy: ...
+    @_builtins.property
+    def serving(self) -> Global___Serving: ...
+    @_builtins.property
+    def engine(self) -> Global___EnginePolicy: ...
+    @_builtins.property
+    def objectives(self) -> _containers.RepeatedCompositeFieldContainer[Global___Objective]: ...
+    @_builtins.property
+    def prompt_variables(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """that prompt_template may use beside `question`"""
+
     def __init__(
         self,
         *,
@@ -62,14 +79,228 @@ class Application(_message.Message):
         gate: Global___Gate | None = ...,
         rollout: Global___RolloutPolicy | None = ...,
         drift: Global___DriftPolicy | None = ...,
+        serving: Global___Serving | None = ...,
+        engine: Global___EnginePolicy | None = ...,
+        objectives: _abc.Iterable[Global___Objective] | None = ...,
+        prompt_variables: _abc.Iterable[_builtins.str] | None = ...,
+        currency: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "decoding", b"decoding", "drift", b"drift", "gate", b"gate", "recipe", b"recipe", "rollout", b"rollout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "decoding", b"decoding", "drift", b"drift", "engine", b"engine", "gate", b"gate", "recipe", b"recipe", "rollout", b"rollout", "serving", b"serving"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "decoding", b"decoding", "drift", b"drift", "gate", b"gate", "name", b"name", "prompt_template", b"prompt_template", "recipe", b"recipe", "rollout", b"rollout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency", b"currency", "dataset", b"dataset", "decoding", b"decoding", "drift", b"drift", "engine", b"engine", "gate", b"gate", "name", b"name", "objectives", b"objectives", "prompt_template", b"prompt_template", "prompt_variables", b"prompt_variables", "recipe", b"recipe", "rollout", b"rollout", "serving", b"serving"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Application: _TypeAlias = Application  # noqa: Y015
+
+@_typing.final
+class Serving(_message.Message):
+    """What the gateway grants the application."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADMISSION_FIELD_NUMBER: _builtins.int
+    CACHE_FIELD_NUMBER: _builtins.int
+    FALLBACKS_FIELD_NUMBER: _builtins.int
+    SENTINEL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def admission(self) -> Global___Admission: ...
+    @_builtins.property
+    def cache(self) -> Global___Cache: ...
+    @_builtins.property
+    def fallbacks(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Provider]:
+        """tried in order when no engine answers; each must have passed the gate"""
+
+    @_builtins.property
+    def sentinel(self) -> Global___Sentinel: ...
+    def __init__(
+        self,
+        *,
+        admission: Global___Admission | None = ...,
+        cache: Global___Cache | None = ...,
+        fallbacks: _abc.Iterable[_common_pb2.Provider] | None = ...,
+        sentinel: Global___Sentinel | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["admission", b"admission", "cache", b"cache", "sentinel", b"sentinel"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admission", b"admission", "cache", b"cache", "fallbacks", b"fallbacks", "sentinel", b"sentinel"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Serving: _TypeAlias = Serving  # noqa: Y015
+
+@_typing.final
+class Admission(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONCURRENCY_FIELD_NUMBER: _builtins.int
+    QUEUE_FIELD_NUMBER: _builtins.int
+    MAX_WAIT_S_FIELD_NUMBER: _builtins.int
+    TOKENS_PER_S_FIELD_NUMBER: _builtins.int
+    BURST_TOKENS_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    concurrency: _builtins.int
+    """answers under way; default 32"""
+    queue: _builtins.int
+    """requests that wait for a place; default 64"""
+    max_wait_s: _builtins.float
+    """in the queue; default 10"""
+    tokens_per_s: _builtins.float
+    """prompt and completion, in the long run; 0 = no limit"""
+    burst_tokens: _builtins.int
+    """default 10 seconds of tokens_per_s"""
+    weight: _builtins.float
+    """share beside other applications when all is full; default 1"""
+    def __init__(
+        self,
+        *,
+        concurrency: _builtins.int = ...,
+        queue: _builtins.int = ...,
+        max_wait_s: _builtins.float = ...,
+        tokens_per_s: _builtins.float = ...,
+        burst_tokens: _builtins.int = ...,
+        weight: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["burst_tokens", b"burst_tokens", "concurrency", b"concurrency", "max_wait_s", b"max_wait_s", "queue", b"queue", "tokens_per_s", b"tokens_per_s", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Admission: _TypeAlias = Admission  # noqa: Y015
+
+@_typing.final
+class Cache(_message.Message):
+    """Exact match, at temperature 0 only. Never shared between applications."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENABLED_FIELD_NUMBER: _builtins.int
+    TTL_S_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    enabled: _builtins.bool
+    ttl_s: _builtins.float
+    """default 600"""
+    entries: _builtins.int
+    """default 1000"""
+    def __init__(
+        self,
+        *,
+        enabled: _builtins.bool = ...,
+        ttl_s: _builtins.float = ...,
+        entries: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enabled", b"enabled", "entries", b"entries", "ttl_s", b"ttl_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Cache: _TypeAlias = Cache  # noqa: Y015
+
+@_typing.final
+class Sentinel(_message.Message):
+    """Probe prompts to an external provider: is it still the model that was asked for?"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVERY_S_FIELD_NUMBER: _builtins.int
+    PROBES_FIELD_NUMBER: _builtins.int
+    AVERAGE_RUN_LENGTH_FIELD_NUMBER: _builtins.int
+    every_s: _builtins.float
+    """between probes; default 300"""
+    average_run_length: _builtins.float
+    """probes to a false alarm, at least; default 10000"""
+    @_builtins.property
+    def probes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """prompts; default: a built-in set"""
+
+    def __init__(
+        self,
+        *,
+        every_s: _builtins.float = ...,
+        probes: _abc.Iterable[_builtins.str] | None = ...,
+        average_run_length: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["average_run_length", b"average_run_length", "every_s", b"every_s", "probes", b"probes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Sentinel: _TypeAlias = Sentinel  # noqa: Y015
+
+@_typing.final
+class EnginePolicy(_message.Message):
+    """What is built of a trained model, and how far it may stray from its weights."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUNTIME_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
+    MAX_LOGPROB_DIFFERENCE_FIELD_NUMBER: _builtins.int
+    MAX_LOSS_DIFFERENCE_FIELD_NUMBER: _builtins.int
+    MAX_FIRST_TOKEN_S_FIELD_NUMBER: _builtins.int
+    runtime: _builtins.str
+    """"openvino-genai" (default), "tensorrt-llm" """
+    precision: _builtins.str
+    """"q8_0" (default), "f16"; "bf16", "fp8", "nvfp4", "int4_awq" """
+    max_logprob_difference: _builtins.float
+    """mean absolute, nats per token; default 0.08"""
+    max_loss_difference: _builtins.float
+    """upper bound of the paired difference, nats per token; default 0.03"""
+    max_first_token_s: _builtins.float
+    """p95 of the probe set; default 10"""
+    def __init__(
+        self,
+        *,
+        runtime: _builtins.str = ...,
+        precision: _builtins.str = ...,
+        max_logprob_difference: _builtins.float = ...,
+        max_loss_difference: _builtins.float = ...,
+        max_first_token_s: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_first_token_s", b"max_first_token_s", "max_logprob_difference", b"max_logprob_difference", "max_loss_difference", b"max_loss_difference", "precision", b"precision", "runtime", b"runtime"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EnginePolicy: _TypeAlias = EnginePolicy  # noqa: Y015
+
+@_typing.final
+class Objective(_message.Message):
+    """A service level: at least `target` of the answers are good."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    PERIOD_S_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"time_to_first_token", "time_per_output_token", "latency", "errors", "refusals", "blocks", "cost" """
+    threshold: _builtins.float
+    """good is at or below it: seconds, or currency per answer; not for rates"""
+    target: _builtins.float
+    """share of good answers, e.g. 0.99"""
+    period_s: _builtins.float
+    """over which the error budget is meant; default 30 days"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        threshold: _builtins.float = ...,
+        target: _builtins.float = ...,
+        period_s: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "period_s", b"period_s", "target", b"target", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Objective: _TypeAlias = Objective  # noqa: Y015
 
 @_typing.final
 class Gate(_message.Message):
@@ -180,6 +411,15 @@ class DriftPolicy(_message.Message):
     NEW_ROWS_FIELD_NUMBER: _builtins.int
     COOLDOWN_S_FIELD_NUMBER: _builtins.int
     CAMPAIGN_BUDGET_FIELD_NUMBER: _builtins.int
+    SEGMENT_LABELS_FIELD_NUMBER: _builtins.int
+    APPROVAL_FIELD_NUMBER: _builtins.int
+    QUIET_FROM_HOUR_FIELD_NUMBER: _builtins.int
+    QUIET_TO_HOUR_FIELD_NUMBER: _builtins.int
+    COST_PER_HOUR_FIELD_NUMBER: _builtins.int
+    COST_BUDGET_FIELD_NUMBER: _builtins.int
+    LEAST_GAIN_FIELD_NUMBER: _builtins.int
+    SEASONAL_FIELD_NUMBER: _builtins.int
+    CONDITIONAL_FIELD_NUMBER: _builtins.int
     reference_events: _builtins.int
     """default 500; a third fits, two thirds calibrate"""
     average_run_length: _builtins.float
@@ -190,6 +430,26 @@ class DriftPolicy(_message.Message):
     """between two triggers; default 0"""
     campaign_budget: _builtins.int
     """triggers per day; default 10"""
+    approval: _builtins.bool
+    """a person starts the campaign; the monitor only recommends"""
+    quiet_from_hour: _builtins.int
+    """UTC; no trigger from this hour"""
+    quiet_to_hour: _builtins.int
+    """until this one; equal = never quiet"""
+    cost_per_hour: _builtins.float
+    """of training, in the application's currency"""
+    cost_budget: _builtins.float
+    """of training in any 30 days; 0 = no bound"""
+    least_gain: _builtins.float
+    """nats per token that the champion must have lost on new rows; default 0.1"""
+    seasonal: _builtins.bool
+    """strata: time of day by weekday or weekend"""
+    conditional: _builtins.bool
+    """hold the run length for this very reference (slower), not on average over references"""
+    @_builtins.property
+    def segment_labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """labels by whose values the traffic is watched apart; language always is"""
+
     def __init__(
         self,
         *,
@@ -198,10 +458,19 @@ class DriftPolicy(_message.Message):
         new_rows: _builtins.int = ...,
         cooldown_s: _builtins.float = ...,
         campaign_budget: _builtins.int = ...,
+        segment_labels: _abc.Iterable[_builtins.str] | None = ...,
+        approval: _builtins.bool = ...,
+        quiet_from_hour: _builtins.int = ...,
+        quiet_to_hour: _builtins.int = ...,
+        cost_per_hour: _builtins.float = ...,
+        cost_budget: _builtins.float = ...,
+        least_gain: _builtins.float = ...,
+        seasonal: _builtins.bool = ...,
+        conditional: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["average_run_length", b"average_run_length", "campaign_budget", b"campaign_budget", "cooldown_s", b"cooldown_s", "new_rows", b"new_rows", "reference_events", b"reference_events"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "average_run_length", b"average_run_length", "campaign_budget", b"campaign_budget", "conditional", b"conditional", "cooldown_s", b"cooldown_s", "cost_budget", b"cost_budget", "cost_per_hour", b"cost_per_hour", "least_gain", b"least_gain", "new_rows", b"new_rows", "quiet_from_hour", b"quiet_from_hour", "quiet_to_hour", b"quiet_to_hour", "reference_events", b"reference_events", "seasonal", b"seasonal", "segment_labels", b"segment_labels"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,35 +27,37 @@ from protos.common.v1 import common_pb2 as protos_dot_common_dot_v1_dot_common__
 from protos.registry.v1 import application_pb2 as protos_dot_registry_dot_v1_dot_application__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(protos/registry/v1/registry_events.proto\x12\x15perennial.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dprotos/common/v1/common.proto\x1a$protos/registry/v1/application.proto\"_\n\x12\x41pplicationApplied\x12\x37\n\x0b\x61pplication\x18\x01 \x01(\x0b\x32\".perennial.registry.v1.Application\x12\x10\n\x08revision\x18\x02 \x01(\x04\"\x90\x01\n\x11\x43\x61mpaignRequested\x12\x13\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61pplication\x18\x02 \x01(\t\x12\x12\n\ncollection\x18\x03 \x01(\t\x12\x14\n\x0crequested_by\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x17\n\x0foverride_reason\x18\x06 \x01(\t\"\x92\x01\n\rOperatorActed\x12\x13\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61pplication\x18\x02 \x01(\t\x12\x35\n\x06\x61\x63tion\x18\x03 \x01(\x0e\x32%.perennial.registry.v1.OperatorAction\x12\x10\n\x08operator\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\"\xd1\x02\n\x13\x43\x61ndidateRegistered\x12\x13\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61pplication\x18\x02 \x01(\t\x12\x34\n\tcandidate\x18\x03 \x01(\x0b\x32!.perennial.common.v1.ModelVersion\x12\x34\n\treference\x18\x04 \x01(\x0b\x32!.perennial.common.v1.ModelVersion\x12/\n\x08held_out\x18\x05 \x01(\x0b\x32\x1d.perennial.common.v1.Artifact\x12)\n\x04gate\x18\x06 \x01(\x0b\x32\x1b.perennial.registry.v1.Gate\x12/\n\x08\x64\x65\x63oding\x18\x07 \x01(\x0b\x32\x1d.perennial.common.v1.Decoding\x12\x17\n\x0fprompt_template\x18\x08 \x01(\t\"\xbb\x01\n\x07Release\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x13\n\x0b\x61pplication\x18\x02 \x01(\t\x12\x14\n\x0cmodel_digest\x18\x03 \x01(\t\x12+\n\x06\x65ngine\x18\x04 \x01(\x0b\x32\x1b.perennial.common.v1.Engine\x12\x17\n\x0fprompt_template\x18\x05 \x01(\t\x12/\n\x08\x64\x65\x63oding\x18\x06 \x01(\x0b\x32\x1d.perennial.common.v1.Decoding\"r\n\x05Route\x12/\n\x07release\x18\x01 \x01(\x0b\x32\x1e.perennial.registry.v1.Release\x12)\n\x04role\x18\x02 \x01(\x0e\x32\x1b.perennial.registry.v1.Role\x12\r\n\x05share\x18\x03 \x01(\x01\"\x99\x01\n\x0cRoutingTable\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x12\n\nkey_sha256\x18\x03 \x03(\t\x12\x0c\n\x04salt\x18\x04 \x01(\t\x12\x13\n\x0b\x63\x61mpaign_id\x18\x05 \x01(\t\x12,\n\x06routes\x18\x06 \x03(\x0b\x32\x1c.perennial.registry.v1.Route\"P\n\x08\x45vidence\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\r\n\x05lower\x18\x03 \x01(\x01\x12\r\n\x05upper\x18\x04 \x01(\x01\x12\t\n\x01n\x18\x05 \x01(\r\"\x96\x02\n\rCampaignStart\x12\x37\n\x0b\x61pplication\x18\x01 \x01(\x0b\x32\".perennial.registry.v1.Application\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x30\n\x08\x63hampion\x18\x04 \x01(\x0b\x32\x1e.perennial.registry.v1.Release\x12\x39\n\x0e\x63hampion_model\x18\x05 \x01(\x0b\x32!.perennial.common.v1.ModelVersion\x12\x0f\n\x07ordinal\x18\x06 \x01(\r\x12\x12\n\npromotions\x18\x07 \x01(\r\x12\x1a\n\x12\x61\x63tive_campaign_id\x18\x08 \x01(\t\"\x9c\x03\n\x14\x43\x61mpaignTransitioned\x12\x13\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61pplication\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\r\x12\x12\n\nfrom_state\x18\x04 \x01(\t\x12\x10\n\x08to_state\x18\x05 \x01(\t\x12\r\n\x05share\x18\x06 \x01(\x01\x12\x13\n\x0b\x63\x61use_topic\x18\x07 \x01(\t\x12\x16\n\x0e\x63\x61use_event_id\x18\x08 \x01(\t\x12\x0e\n\x06reason\x18\t \x01(\t\x12\x31\n\x08\x65vidence\x18\n \x03(\x0b\x32\x1f.perennial.registry.v1.Evidence\x12\x17\n\x0fpolicy_revision\x18\x0b \x01(\x04\x12&\n\x02\x61t\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x05start\x18\r \x01(\x0b\x32$.perennial.registry.v1.CampaignStart\x12\x17\n\x0finput_event_ids\x18\x0e \x03(\t\x12\x14\n\x0cstate_sha256\x18\x0f \x01(\t*\xa0\x01\n\x0eOperatorAction\x12\x1f\n\x1bOPERATOR_ACTION_UNSPECIFIED\x10\x00\x12\x1b\n\x17OPERATOR_ACTION_APPROVE\x10\x01\x12\x19\n\x15OPERATOR_ACTION_PAUSE\x10\x02\x12\x1a\n\x16OPERATOR_ACTION_RESUME\x10\x03\x12\x19\n\x15OPERATOR_ACTION_ABORT\x10\x04*Q\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x11\n\rROLE_CHAMPION\x10\x01\x12\x0f\n\x0bROLE_CANARY\x10\x02\x12\x0f\n\x0bROLE_SHADOW\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(protos/registry/v1/registry_events.proto\x12\x15perennial.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dprotos/common/v1/common.proto\x1a$protos/registry/v1/application.proto\"_\n\x12\x41pplicationApplied\x12\x37\n\x0b\x61pplication\x18\x01 \x01(\x0b\x32\".perennial.registry.v1.Application\x12\x10\n\x08revision\x18\x02 \x01(\x04\"\xc3\x01\n\x11\x43\x61mpaignRequested\x12\x13\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61pplication\x18\x02 \x01(\t\x12\x12\n\ncollection\x18\x03 \x01(\t\x12\x14\n\x0crequested_by\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x17\n\x0foverride_reason\x18\x06 \x01(\t\x12\x31\n\x08proposal\x18\x07 \x01(\x0b\x32\x1f.perennial.registry.v1.Proposal\"\x9c\x01\n\x08Proposal\x12\x16\n\x0erelease_digest\x18\x01 \x01(\t\x12\x16\n\x0eprompt_version\x18\x02 \x01(\r\x12/\n\x08\x64\x65\x63oding\x18\x03 \x01(\x0b\x32\x1d.perennial.common.v1.Decoding\x12/\n\x08provider\x18\x04 \x01(\x0b\x32\x1d.perennial.common.v1.Provider\"\x92\x01\n\rOperatorActed\x12\x13\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61pplication\x18\x02 \x01(\t\x12\x35\n\x06\x61\x63tion\x18\x03 \x01(\x0e\x32%.perennial.registry.v1.OperatorAction\x12\x10\n\x08operator\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\"\xd1\x02\n\x13\x43\x61ndidateRegistered\x12\x13\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61pplication\x18\x02 \x01(\t\x12\x34\n\tcandidate\x18\x03 \x01(\x0b\x32!.perennial.common.v1.ModelVersion\x12\x34\n\treference\x18\x04 \x01(\x0b\x32!.perennial.common.v1.ModelVersion\x12/\n\x08held_out\x18\x05 \x01(\x0b\x32\x1d.perennial.common.v1.Artifact\x12)\n\x04gate\x18\x06 \x01(\x0b\x32\x1b.perennial.registry.v1.Gate\x12/\n\x08\x64\x65\x63oding\x18\x07 \x01(\x0b\x32\x1d.perennial.common.v1.Decoding\x12\x17\n\x0fprompt_template\x18\x08 \x01(\t\"\xe8\x01\n\x07Release\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x13\n\x0b\x61pplication\x18\x02 \x01(\t\x12\x14\n\x0cmodel_digest\x18\x03 \x01(\t\x12+\n\x06\x65ngine\x18\x04 \x01(\x0b\x32\x1b.perennial.common.v1.Engine\x12\x17\n\x0fprompt_template\x18\x05 \x01(\t\x12/\n\x08\x64\x65\x63oding\x18\x06 \x01(\x0b\x32\x1d.perennial.common.v1.Decoding\x12+\n\x06prompt\x18\x07 \x01(\x0b\x32\x1b.perennial.common.v1.Prompt\"r\n\x05Route\x12/\n\x07release\x18\x01 \x01(\x0b\x32\x1e.perennial.registry.v1.Release\x12)\n\x04role\x18\x02 \x01(\x0e\x32\x1b.perennial.registry.v1.Role\x12\r\n\x05share\x18\x03 \x01(\x01\"\x8f\x02\n\x0cRoutingTable\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x12\n\nkey_sha256\x18\x03 \x03(\t\x12\x0c\n\x04salt\x18\x04 \x01(\t\x12\x13\n\x0b\x63\x61mpaign_id\x18\x05 \x01(\t\x12,\n\x06routes\x18\x06 \x03(\x0b\x32\x1c.perennial.registry.v1.Route\x12/\n\x07serving\x18\x07 \x01(\x0b\x32\x1e.perennial.registry.v1.Serving\x12\x31\n\tfallbacks\x18\x08 \x03(\x0b\x32\x1e.perennial.registry.v1.Release\x12\x10\n\x08\x63urrency\x18\t \x01(\t\"P\n\x08\x45vidence\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\r\n\x05lower\x18\x03 \x01(\x01\x12\r\n\x05upper\x18\x04 \x01(\x01\x12\t\n\x01n\x18\x05 \x01(\r\"\x96\x02\n\rCampaignStart\x12\x37\n\x0b\x61pplication\x18\x01 \x01(\x0b\x32\".perennial.registry.v1.Application\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x30\n\x08\x63hampion\x18\x04 \x01(\x0b\x32\x1e.perennial.registry.v1.Release\x12\x39\n\x0e\x63hampion_model\x18\x05 \x01(\x0b\x32!.perennial.common.v1.ModelVersion\x12\x0f\n\x07ordinal\x18\x06 \x01(\r\x12\x12\n\npromotions\x18\x07 \x01(\r\x12\x1a\n\x12\x61\x63tive_campaign_id\x18\x08 \x01(\t\"\x9c\x03\n\x14\x43\x61mpaignTransitioned\x12\x13\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61pplication\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\r\x12\x12\n\nfrom_state\x18\x04 \x01(\t\x12\x10\n\x08to_state\x18\x05 \x01(\t\x12\r\n\x05share\x18\x06 \x01(\x01\x12\x13\n\x0b\x63\x61use_topic\x18\x07 \x01(\t\x12\x16\n\x0e\x63\x61use_event_id\x18\x08 \x01(\t\x12\x0e\n\x06reason\x18\t \x01(\t\x12\x31\n\x08\x65vidence\x18\n \x03(\x0b\x32\x1f.perennial.registry.v1.Evidence\x12\x17\n\x0fpolicy_revision\x18\x0b \x01(\x04\x12&\n\x02\x61t\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x05start\x18\r \x01(\x0b\x32$.perennial.registry.v1.CampaignStart\x12\x17\n\x0finput_event_ids\x18\x0e \x03(\t\x12\x14\n\x0cstate_sha256\x18\x0f \x01(\t*\xa0\x01\n\x0eOperatorAction\x12\x1f\n\x1bOPERATOR_ACTION_UNSPECIFIED\x10\x00\x12\x1b\n\x17OPERATOR_ACTION_APPROVE\x10\x01\x12\x19\n\x15OPERATOR_ACTION_PAUSE\x10\x02\x12\x1a\n\x16OPERATOR_ACTION_RESUME\x10\x03\x12\x19\n\x15OPERATOR_ACTION_ABORT\x10\x04*Q\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x11\n\rROLE_CHAMPION\x10\x01\x12\x0f\n\x0bROLE_CANARY\x10\x02\x12\x0f\n\x0bROLE_SHADOW\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.registry.v1.registry_events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OPERATORACTION']._serialized_start=2143
-  _globals['_OPERATORACTION']._serialized_end=2303
-  _globals['_ROLE']._serialized_start=2305
-  _globals['_ROLE']._serialized_end=2386
+  _globals['_OPERATORACTION']._serialized_start=2516
+  _globals['_OPERATORACTION']._serialized_end=2676
+  _globals['_ROLE']._serialized_start=2678
+  _globals['_ROLE']._serialized_end=2759
   _globals['_APPLICATIONAPPLIED']._serialized_start=169
   _globals['_APPLICATIONAPPLIED']._serialized_end=264
   _globals['_CAMPAIGNREQUESTED']._serialized_start=267
-  _globals['_CAMPAIGNREQUESTED']._serialized_end=411
-  _globals['_OPERATORACTED']._serialized_start=414
-  _globals['_OPERATORACTED']._serialized_end=560
-  _globals['_CANDIDATEREGISTERED']._serialized_start=563
-  _globals['_CANDIDATEREGISTERED']._serialized_end=900
-  _globals['_RELEASE']._serialized_start=903
-  _globals['_RELEASE']._serialized_end=1090
-  _globals['_ROUTE']._serialized_start=1092
-  _globals['_ROUTE']._serialized_end=1206
-  _globals['_ROUTINGTABLE']._serialized_start=1209
-  _globals['_ROUTINGTABLE']._serialized_end=1362
-  _globals['_EVIDENCE']._serialized_start=1364
-  _globals['_EVIDENCE']._serialized_end=1444
-  _globals['_CAMPAIGNSTART']._serialized_start=1447
-  _globals['_CAMPAIGNSTART']._serialized_end=1725
-  _globals['_CAMPAIGNTRANSITIONED']._serialized_start=1728
-  _globals['_CAMPAIGNTRANSITIONED']._serialized_end=2140
+  _globals['_CAMPAIGNREQUESTED']._serialized_end=462
+  _globals['_PROPOSAL']._serialized_start=465
+  _globals['_PROPOSAL']._serialized_end=621
+  _globals['_OPERATORACTED']._serialized_start=624
+  _globals['_OPERATORACTED']._serialized_end=770
+  _globals['_CANDIDATEREGISTERED']._serialized_start=773
+  _globals['_CANDIDATEREGISTERED']._serialized_end=1110
+  _globals['_RELEASE']._serialized_start=1113
+  _globals['_RELEASE']._serialized_end=1345
+  _globals['_ROUTE']._serialized_start=1347
+  _globals['_ROUTE']._serialized_end=1461
+  _globals['_ROUTINGTABLE']._serialized_start=1464
+  _globals['_ROUTINGTABLE']._serialized_end=1735
+  _globals['_EVIDENCE']._serialized_start=1737
+  _globals['_EVIDENCE']._serialized_end=1817
+  _globals['_CAMPAIGNSTART']._serialized_start=1820
+  _globals['_CAMPAIGNSTART']._serialized_end=2098
+  _globals['_CAMPAIGNTRANSITIONED']._serialized_start=2101
+  _globals['_CAMPAIGNTRANSITIONED']._serialized_end=2513
 # @@protoc_insertion_point(module_scope)

@@ -101,6 +101,7 @@ class CampaignRequested(_message.Message):
     REQUESTED_BY_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     OVERRIDE_REASON_FIELD_NUMBER: _builtins.int
+    PROPOSAL_FIELD_NUMBER: _builtins.int
     campaign_id: _builtins.str
     application: _builtins.str
     collection: _builtins.str
@@ -108,6 +109,10 @@ class CampaignRequested(_message.Message):
     reason: _builtins.str
     override_reason: _builtins.str
     """not empty: a failed evaluation does not end the campaign"""
+    @_builtins.property
+    def proposal(self) -> Global___Proposal:
+        """set: nothing is trained, this release is tried against the champion"""
+
     def __init__(
         self,
         *,
@@ -117,14 +122,53 @@ class CampaignRequested(_message.Message):
         requested_by: _builtins.str = ...,
         reason: _builtins.str = ...,
         override_reason: _builtins.str = ...,
+        proposal: Global___Proposal | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["proposal", b"proposal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "campaign_id", b"campaign_id", "collection", b"collection", "override_reason", b"override_reason", "reason", b"reason", "requested_by", b"requested_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "campaign_id", b"campaign_id", "collection", b"collection", "override_reason", b"override_reason", "proposal", b"proposal", "reason", b"reason", "requested_by", b"requested_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CampaignRequested: _TypeAlias = CampaignRequested  # noqa: Y015
+
+@_typing.final
+class Proposal(_message.Message):
+    """A release that differs from the champion, or from `release_digest`, in what is set here."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELEASE_DIGEST_FIELD_NUMBER: _builtins.int
+    PROMPT_VERSION_FIELD_NUMBER: _builtins.int
+    DECODING_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    release_digest: _builtins.str
+    """of an earlier release; "" = the champion"""
+    prompt_version: _builtins.int
+    """0 = the same"""
+    @_builtins.property
+    def decoding(self) -> _common_pb2.Decoding:
+        """absent = the same"""
+
+    @_builtins.property
+    def provider(self) -> _common_pb2.Provider:
+        """absent = the same engine"""
+
+    def __init__(
+        self,
+        *,
+        release_digest: _builtins.str = ...,
+        prompt_version: _builtins.int = ...,
+        decoding: _common_pb2.Decoding | None = ...,
+        provider: _common_pb2.Provider | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decoding", b"decoding", "provider", b"provider"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decoding", b"decoding", "prompt_version", b"prompt_version", "provider", b"provider", "release_digest", b"release_digest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Proposal: _TypeAlias = Proposal  # noqa: Y015
 
 @_typing.final
 class OperatorActed(_message.Message):
@@ -222,6 +266,7 @@ class Release(_message.Message):
     ENGINE_FIELD_NUMBER: _builtins.int
     PROMPT_TEMPLATE_FIELD_NUMBER: _builtins.int
     DECODING_FIELD_NUMBER: _builtins.int
+    PROMPT_FIELD_NUMBER: _builtins.int
     digest: _builtins.str
     """sha256 over everything below"""
     application: _builtins.str
@@ -231,6 +276,10 @@ class Release(_message.Message):
     def engine(self) -> _common_pb2.Engine: ...
     @_builtins.property
     def decoding(self) -> _common_pb2.Decoding: ...
+    @_builtins.property
+    def prompt(self) -> _common_pb2.Prompt:
+        """its template is prompt_template"""
+
     def __init__(
         self,
         *,
@@ -240,10 +289,11 @@ class Release(_message.Message):
         engine: _common_pb2.Engine | None = ...,
         prompt_template: _builtins.str = ...,
         decoding: _common_pb2.Decoding | None = ...,
+        prompt: _common_pb2.Prompt | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["decoding", b"decoding", "engine", b"engine"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decoding", b"decoding", "engine", b"engine", "prompt", b"prompt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "decoding", b"decoding", "digest", b"digest", "engine", b"engine", "model_digest", b"model_digest", "prompt_template", b"prompt_template"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "decoding", b"decoding", "digest", b"digest", "engine", b"engine", "model_digest", b"model_digest", "prompt", b"prompt", "prompt_template", b"prompt_template"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -288,6 +338,9 @@ class RoutingTable(_message.Message):
     SALT_FIELD_NUMBER: _builtins.int
     CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
     ROUTES_FIELD_NUMBER: _builtins.int
+    SERVING_FIELD_NUMBER: _builtins.int
+    FALLBACKS_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
     application: _builtins.str
     version: _builtins.int
     """grows with every change"""
@@ -295,6 +348,7 @@ class RoutingTable(_message.Message):
     """of the assignment hash; changes with the campaign"""
     campaign_id: _builtins.str
     """the one that the canary or shadow belongs to"""
+    currency: _builtins.str
     @_builtins.property
     def key_sha256(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """hex digests of the application's API keys"""
@@ -302,6 +356,14 @@ class RoutingTable(_message.Message):
     @_builtins.property
     def routes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Route]:
         """at most one per role"""
+
+    @_builtins.property
+    def serving(self) -> _application_pb2.Serving:
+        """complete: every number is a real one"""
+
+    @_builtins.property
+    def fallbacks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Release]:
+        """external ones that passed the gate, in order"""
 
     def __init__(
         self,
@@ -312,10 +374,13 @@ class RoutingTable(_message.Message):
         salt: _builtins.str = ...,
         campaign_id: _builtins.str = ...,
         routes: _abc.Iterable[Global___Route] | None = ...,
+        serving: _application_pb2.Serving | None = ...,
+        fallbacks: _abc.Iterable[Global___Release] | None = ...,
+        currency: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["serving", b"serving"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "campaign_id", b"campaign_id", "key_sha256", b"key_sha256", "routes", b"routes", "salt", b"salt", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "campaign_id", b"campaign_id", "currency", b"currency", "fallbacks", b"fallbacks", "key_sha256", b"key_sha256", "routes", b"routes", "salt", b"salt", "serving", b"serving", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -34,6 +34,10 @@ from protos.registry.v1.registry_events_pb2 import (
     RoutingTable,
 )
 from protos.training.v1.training_events_pb2 import (
+    EngineBuilt,
+    EngineFailed,
+    EngineRequested,
+    EngineStale,
     TrainingCompleted,
     TrainingFailed,
     TrainingProgressed,
@@ -140,6 +144,34 @@ TRAINING_COMPLETED: Final = Topic(
 TRAINING_FAILED: Final = Topic(
     name="training.failed.v1",
     event=TrainingFailed,
+    key=lambda event: event.application,
+    producer="trainer",
+    consumers=("registry",),
+)
+ENGINE_REQUESTED: Final = Topic(
+    name="training.engine-requested.v1",
+    event=EngineRequested,
+    key=lambda event: event.application,
+    producer="registry",
+    consumers=("trainer",),
+)
+ENGINE_BUILT: Final = Topic(
+    name="training.engine-built.v1",
+    event=EngineBuilt,
+    key=lambda event: event.application,
+    producer="trainer",
+    consumers=("registry",),
+)
+ENGINE_FAILED: Final = Topic(
+    name="training.engine-failed.v1",
+    event=EngineFailed,
+    key=lambda event: event.application,
+    producer="trainer",
+    consumers=("registry",),
+)
+ENGINE_STALE: Final = Topic(
+    name="training.engine-stale.v1",
+    event=EngineStale,
     key=lambda event: event.application,
     producer="trainer",
     consumers=("registry",),

@@ -3,8 +3,10 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from protos.common.v1 import common_pb2 as _common_pb2
 import builtins as _builtins
 import sys
@@ -255,3 +257,294 @@ class TrainingFailed(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TrainingFailed: _TypeAlias = TrainingFailed  # noqa: Y015
+
+@_typing.final
+class EngineOrder(_message.Message):
+    """What is to be built of a model, and how far it may stray from its weights; an application
+    declares it as registry's EnginePolicy, field by field. Zero and "" mean the trainer's default.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUNTIME_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
+    MAX_LOGPROB_DIFFERENCE_FIELD_NUMBER: _builtins.int
+    MAX_LOSS_DIFFERENCE_FIELD_NUMBER: _builtins.int
+    MAX_FIRST_TOKEN_S_FIELD_NUMBER: _builtins.int
+    runtime: _builtins.str
+    """"openvino-genai" (default), "tensorrt-llm" """
+    precision: _builtins.str
+    """"q8_0" (default), "f16", "q4_1"; "bf16", "fp8", "nvfp4", "int4_awq" """
+    max_logprob_difference: _builtins.float
+    """mean absolute, nats per token; default 0.08"""
+    max_loss_difference: _builtins.float
+    """upper bound of the paired difference, nats per token; default 0.03"""
+    max_first_token_s: _builtins.float
+    """p95 of the probe set; default 10"""
+    def __init__(
+        self,
+        *,
+        runtime: _builtins.str = ...,
+        precision: _builtins.str = ...,
+        max_logprob_difference: _builtins.float = ...,
+        max_loss_difference: _builtins.float = ...,
+        max_first_token_s: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_first_token_s", b"max_first_token_s", "max_logprob_difference", b"max_logprob_difference", "max_loss_difference", b"max_loss_difference", "precision", b"precision", "runtime", b"runtime"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EngineOrder: _TypeAlias = EngineOrder  # noqa: Y015
+
+@_typing.final
+class EngineRequested(_message.Message):
+    """Topic training.engine-requested.v1. An engine of the same key that passed the same gate is
+    answered with at once.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUILD_ID_FIELD_NUMBER: _builtins.int
+    CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
+    APPLICATION_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    HELD_OUT_FIELD_NUMBER: _builtins.int
+    PROMPT_TEMPLATE_FIELD_NUMBER: _builtins.int
+    DECODING_FIELD_NUMBER: _builtins.int
+    build_id: _builtins.str
+    campaign_id: _builtins.str
+    """"" = nobody's campaign: a rebuild, or for comparison"""
+    application: _builtins.str
+    prompt_template: _builtins.str
+    @_builtins.property
+    def model(self) -> _common_pb2.ModelVersion:
+        """its `engine` is not looked at"""
+
+    @_builtins.property
+    def order(self) -> Global___EngineOrder: ...
+    @_builtins.property
+    def held_out(self) -> _common_pb2.Artifact:
+        """Parquet; rows for the gate"""
+
+    @_builtins.property
+    def decoding(self) -> _common_pb2.Decoding: ...
+    def __init__(
+        self,
+        *,
+        build_id: _builtins.str = ...,
+        campaign_id: _builtins.str = ...,
+        application: _builtins.str = ...,
+        model: _common_pb2.ModelVersion | None = ...,
+        order: Global___EngineOrder | None = ...,
+        held_out: _common_pb2.Artifact | None = ...,
+        prompt_template: _builtins.str = ...,
+        decoding: _common_pb2.Decoding | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decoding", b"decoding", "held_out", b"held_out", "model", b"model", "order", b"order"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "build_id", b"build_id", "campaign_id", b"campaign_id", "decoding", b"decoding", "held_out", b"held_out", "model", b"model", "order", b"order", "prompt_template", b"prompt_template"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EngineRequested: _TypeAlias = EngineRequested  # noqa: Y015
+
+@_typing.final
+class Throughput(_message.Message):
+    """How fast an engine is when it writes so many answers at once."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STREAMS_FIELD_NUMBER: _builtins.int
+    TOKENS_PER_S_FIELD_NUMBER: _builtins.int
+    streams: _builtins.int
+    tokens_per_s: _builtins.float
+    """new tokens, of all streams together"""
+    def __init__(
+        self,
+        *,
+        streams: _builtins.int = ...,
+        tokens_per_s: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["streams", b"streams", "tokens_per_s", b"tokens_per_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Throughput: _TypeAlias = Throughput  # noqa: Y015
+
+@_typing.final
+class EngineBuilt(_message.Message):
+    """Topic training.engine-built.v1: an engine, and whether it may meet traffic."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUILD_ID_FIELD_NUMBER: _builtins.int
+    CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
+    APPLICATION_FIELD_NUMBER: _builtins.int
+    MODEL_DIGEST_FIELD_NUMBER: _builtins.int
+    ENGINE_FIELD_NUMBER: _builtins.int
+    PASSED_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    REPORT_FIELD_NUMBER: _builtins.int
+    MEAN_ABS_LOGPROB_DIFFERENCE_FIELD_NUMBER: _builtins.int
+    LOSS_DIFFERENCE_FIELD_NUMBER: _builtins.int
+    GREEDY_AGREEMENT_FIELD_NUMBER: _builtins.int
+    TOKENS_PER_S_FIELD_NUMBER: _builtins.int
+    FIRST_TOKEN_P95_S_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    THROUGHPUT_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
+    REUSED_FIELD_NUMBER: _builtins.int
+    build_id: _builtins.str
+    campaign_id: _builtins.str
+    application: _builtins.str
+    model_digest: _builtins.str
+    passed: _builtins.bool
+    """the gate"""
+    mean_abs_logprob_difference: _builtins.float
+    """nats per token of the held-out answers"""
+    greedy_agreement: _builtins.float
+    """share of its greedy tokens that the weights would choose; not gated"""
+    tokens_per_s: _builtins.float
+    """of one stream"""
+    first_token_p95_s: _builtins.float
+    size_bytes: _builtins.int
+    seconds: _builtins.float
+    """of the build and its gate"""
+    reused: _builtins.bool
+    """the engine was there already; only the gate ran, or not even that"""
+    @_builtins.property
+    def engine(self) -> _common_pb2.Engine: ...
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """what it failed by; of a passed one, what it was seen to do"""
+
+    @_builtins.property
+    def report(self) -> _common_pb2.Artifact:
+        """JSON, with every row's figures"""
+
+    @_builtins.property
+    def loss_difference(self) -> _common_pb2.Interval:
+        """engine minus weights, nats per token, paired by row"""
+
+    @_builtins.property
+    def throughput(self) -> _containers.RepeatedCompositeFieldContainer[Global___Throughput]: ...
+    @_builtins.property
+    def log(self) -> _common_pb2.Artifact:
+        """text"""
+
+    def __init__(
+        self,
+        *,
+        build_id: _builtins.str = ...,
+        campaign_id: _builtins.str = ...,
+        application: _builtins.str = ...,
+        model_digest: _builtins.str = ...,
+        engine: _common_pb2.Engine | None = ...,
+        passed: _builtins.bool = ...,
+        reasons: _abc.Iterable[_builtins.str] | None = ...,
+        report: _common_pb2.Artifact | None = ...,
+        mean_abs_logprob_difference: _builtins.float = ...,
+        loss_difference: _common_pb2.Interval | None = ...,
+        greedy_agreement: _builtins.float = ...,
+        tokens_per_s: _builtins.float = ...,
+        first_token_p95_s: _builtins.float = ...,
+        size_bytes: _builtins.int = ...,
+        seconds: _builtins.float = ...,
+        throughput: _abc.Iterable[Global___Throughput] | None = ...,
+        log: _common_pb2.Artifact | None = ...,
+        reused: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "log", b"log", "loss_difference", b"loss_difference", "report", b"report"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "build_id", b"build_id", "campaign_id", b"campaign_id", "engine", b"engine", "first_token_p95_s", b"first_token_p95_s", "greedy_agreement", b"greedy_agreement", "log", b"log", "loss_difference", b"loss_difference", "mean_abs_logprob_difference", b"mean_abs_logprob_difference", "model_digest", b"model_digest", "passed", b"passed", "reasons", b"reasons", "report", b"report", "reused", b"reused", "seconds", b"seconds", "size_bytes", b"size_bytes", "throughput", b"throughput", "tokens_per_s", b"tokens_per_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EngineBuilt: _TypeAlias = EngineBuilt  # noqa: Y015
+
+@_typing.final
+class EngineFailed(_message.Message):
+    """Topic training.engine-failed.v1; also when it was cancelled. No engine came of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUILD_ID_FIELD_NUMBER: _builtins.int
+    CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
+    APPLICATION_FIELD_NUMBER: _builtins.int
+    MODEL_DIGEST_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
+    build_id: _builtins.str
+    campaign_id: _builtins.str
+    application: _builtins.str
+    model_digest: _builtins.str
+    code: _builtins.str
+    """"cancelled", "bad_request", "bad_dataset", "no_builder", "crashed" """
+    reason: _builtins.str
+    @_builtins.property
+    def log(self) -> _common_pb2.Artifact:
+        """absent when nothing was begun"""
+
+    def __init__(
+        self,
+        *,
+        build_id: _builtins.str = ...,
+        campaign_id: _builtins.str = ...,
+        application: _builtins.str = ...,
+        model_digest: _builtins.str = ...,
+        code: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        log: _common_pb2.Artifact | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["log", b"log"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "build_id", b"build_id", "campaign_id", b"campaign_id", "code", b"code", "log", b"log", "model_digest", b"model_digest", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EngineFailed: _TypeAlias = EngineFailed  # noqa: Y015
+
+@_typing.final
+class EngineStale(_message.Message):
+    """Topic training.engine-stale.v1: an engine that passed its gate was built for another version
+    of its runtime than the one that runs now. Told once per engine and version.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLICATION_FIELD_NUMBER: _builtins.int
+    MODEL_DIGEST_FIELD_NUMBER: _builtins.int
+    ENGINE_DIGEST_FIELD_NUMBER: _builtins.int
+    RUNTIME_FIELD_NUMBER: _builtins.int
+    BUILT_VERSION_FIELD_NUMBER: _builtins.int
+    CURRENT_VERSION_FIELD_NUMBER: _builtins.int
+    application: _builtins.str
+    model_digest: _builtins.str
+    engine_digest: _builtins.str
+    runtime: _builtins.str
+    built_version: _builtins.str
+    current_version: _builtins.str
+    def __init__(
+        self,
+        *,
+        application: _builtins.str = ...,
+        model_digest: _builtins.str = ...,
+        engine_digest: _builtins.str = ...,
+        runtime: _builtins.str = ...,
+        built_version: _builtins.str = ...,
+        current_version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "built_version", b"built_version", "current_version", b"current_version", "engine_digest", b"engine_digest", "model_digest", b"model_digest", "runtime", b"runtime"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EngineStale: _TypeAlias = EngineStale  # noqa: Y015

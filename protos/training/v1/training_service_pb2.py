@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from protos.training.v1 import training_events_pb2 as protos_dot_training_dot_v1_dot_training__events__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)protos/training/v1/training_service.proto\x12\x15perennial.training.v1\x1a(protos/training/v1/training_events.proto\"\xc1\x01\n\x03Run\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\t\x12\x13\n\x0b\x61pplication\x18\x03 \x01(\t\x12.\n\x05state\x18\x04 \x01(\x0e\x32\x1f.perennial.training.v1.RunState\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\r\x12\x0c\n\x04step\x18\x06 \x01(\r\x12\x13\n\x0btotal_steps\x18\x07 \x01(\r\x12\x0c\n\x04loss\x18\x08 \x01(\x01\x12\x0e\n\x06reason\x18\t \x01(\t\"J\n\rSubmitRequest\x12\x39\n\x07request\x18\x01 \x01(\x0b\x32(.perennial.training.v1.TrainingRequested\"9\n\x0eSubmitResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.perennial.training.v1.Run\"\x1c\n\nGetRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"\x1e\n\x0cWatchRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"\x1f\n\rCancelRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t*\x9a\x01\n\x08RunState\x12\x19\n\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10RUN_STATE_QUEUED\x10\x01\x12\x15\n\x11RUN_STATE_RUNNING\x10\x02\x12\x17\n\x13RUN_STATE_COMPLETED\x10\x03\x12\x14\n\x10RUN_STATE_FAILED\x10\x04\x12\x17\n\x13RUN_STATE_CANCELLED\x10\x05\x32\xc6\x02\n\x0fTrainingService\x12U\n\x06Submit\x12$.perennial.training.v1.SubmitRequest\x1a%.perennial.training.v1.SubmitResponse\x12\x44\n\x03Get\x12!.perennial.training.v1.GetRequest\x1a\x1a.perennial.training.v1.Run\x12J\n\x05Watch\x12#.perennial.training.v1.WatchRequest\x1a\x1a.perennial.training.v1.Run0\x01\x12J\n\x06\x43\x61ncel\x12$.perennial.training.v1.CancelRequest\x1a\x1a.perennial.training.v1.Runb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)protos/training/v1/training_service.proto\x12\x15perennial.training.v1\x1a(protos/training/v1/training_events.proto\"\xc1\x01\n\x03Run\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\t\x12\x13\n\x0b\x61pplication\x18\x03 \x01(\t\x12.\n\x05state\x18\x04 \x01(\x0e\x32\x1f.perennial.training.v1.RunState\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\r\x12\x0c\n\x04step\x18\x06 \x01(\r\x12\x13\n\x0btotal_steps\x18\x07 \x01(\r\x12\x0c\n\x04loss\x18\x08 \x01(\x01\x12\x0e\n\x06reason\x18\t \x01(\t\"J\n\rSubmitRequest\x12\x39\n\x07request\x18\x01 \x01(\x0b\x32(.perennial.training.v1.TrainingRequested\"9\n\x0eSubmitResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.perennial.training.v1.Run\"\x1c\n\nGetRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"\x1e\n\x0cWatchRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"\x1f\n\rCancelRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"N\n\x13SubmitEngineRequest\x12\x37\n\x07request\x18\x01 \x01(\x0b\x32&.perennial.training.v1.EngineRequested\"$\n\x10GetEngineRequest\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\"\'\n\x13\x43\x61ncelEngineRequest\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\"\xe8\x02\n\x0b\x45ngineBuild\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\t\x12\x13\n\x0b\x61pplication\x18\x03 \x01(\t\x12\x14\n\x0cmodel_digest\x18\x04 \x01(\t\x12.\n\x05state\x18\x05 \x01(\x0e\x32\x1f.perennial.training.v1.RunState\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\r\x12\x0c\n\x04step\x18\x07 \x01(\t\x12\x0c\n\x04\x64one\x18\x08 \x01(\x01\x12\x0c\n\x04\x63ode\x18\t \x01(\t\x12\x0e\n\x06reason\x18\n \x01(\t\x12\x31\n\x05\x62uilt\x18\x0b \x01(\x0b\x32\".perennial.training.v1.EngineBuilt\x12\x31\n\x05order\x18\x0c \x01(\x0b\x32\".perennial.training.v1.EngineOrder\x12\r\n\x05stale\x18\r \x01(\x08\x12\x17\n\x0f\x63urrent_version\x18\x0e \x01(\t\"R\n\x12ListEnginesRequest\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\x12\x14\n\x0cmodel_digest\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\r\"J\n\x13ListEnginesResponse\x12\x33\n\x07\x65ngines\x18\x01 \x03(\x0b\x32\".perennial.training.v1.EngineBuild*\x9a\x01\n\x08RunState\x12\x19\n\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10RUN_STATE_QUEUED\x10\x01\x12\x15\n\x11RUN_STATE_RUNNING\x10\x02\x12\x17\n\x13RUN_STATE_COMPLETED\x10\x03\x12\x14\n\x10RUN_STATE_FAILED\x10\x04\x12\x17\n\x13RUN_STATE_CANCELLED\x10\x05\x32\xc6\x05\n\x0fTrainingService\x12U\n\x06Submit\x12$.perennial.training.v1.SubmitRequest\x1a%.perennial.training.v1.SubmitResponse\x12\x44\n\x03Get\x12!.perennial.training.v1.GetRequest\x1a\x1a.perennial.training.v1.Run\x12J\n\x05Watch\x12#.perennial.training.v1.WatchRequest\x1a\x1a.perennial.training.v1.Run0\x01\x12J\n\x06\x43\x61ncel\x12$.perennial.training.v1.CancelRequest\x1a\x1a.perennial.training.v1.Run\x12^\n\x0cSubmitEngine\x12*.perennial.training.v1.SubmitEngineRequest\x1a\".perennial.training.v1.EngineBuild\x12X\n\tGetEngine\x12\'.perennial.training.v1.GetEngineRequest\x1a\".perennial.training.v1.EngineBuild\x12^\n\x0c\x43\x61ncelEngine\x12*.perennial.training.v1.CancelEngineRequest\x1a\".perennial.training.v1.EngineBuild\x12\x64\n\x0bListEngines\x12).perennial.training.v1.ListEnginesRequest\x1a*.perennial.training.v1.ListEnginesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.training.v1.training_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RUNSTATE']._serialized_start=537
-  _globals['_RUNSTATE']._serialized_end=691
+  _globals['_RUNSTATE']._serialized_start=1219
+  _globals['_RUNSTATE']._serialized_end=1373
   _globals['_RUN']._serialized_start=111
   _globals['_RUN']._serialized_end=304
   _globals['_SUBMITREQUEST']._serialized_start=306
@@ -46,6 +46,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHREQUEST']._serialized_end=501
   _globals['_CANCELREQUEST']._serialized_start=503
   _globals['_CANCELREQUEST']._serialized_end=534
-  _globals['_TRAININGSERVICE']._serialized_start=694
-  _globals['_TRAININGSERVICE']._serialized_end=1020
+  _globals['_SUBMITENGINEREQUEST']._serialized_start=536
+  _globals['_SUBMITENGINEREQUEST']._serialized_end=614
+  _globals['_GETENGINEREQUEST']._serialized_start=616
+  _globals['_GETENGINEREQUEST']._serialized_end=652
+  _globals['_CANCELENGINEREQUEST']._serialized_start=654
+  _globals['_CANCELENGINEREQUEST']._serialized_end=693
+  _globals['_ENGINEBUILD']._serialized_start=696
+  _globals['_ENGINEBUILD']._serialized_end=1056
+  _globals['_LISTENGINESREQUEST']._serialized_start=1058
+  _globals['_LISTENGINESREQUEST']._serialized_end=1140
+  _globals['_LISTENGINESRESPONSE']._serialized_start=1142
+  _globals['_LISTENGINESRESPONSE']._serialized_end=1216
+  _globals['_TRAININGSERVICE']._serialized_start=1376
+  _globals['_TRAININGSERVICE']._serialized_end=2086
 # @@protoc_insertion_point(module_scope)

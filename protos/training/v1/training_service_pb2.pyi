@@ -3,8 +3,10 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from protos.training.v1 import training_events_pb2 as _training_events_pb2
 import builtins as _builtins
@@ -180,3 +182,179 @@ class CancelRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CancelRequest: _TypeAlias = CancelRequest  # noqa: Y015
+
+@_typing.final
+class SubmitEngineRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def request(self) -> _training_events_pb2.EngineRequested: ...
+    def __init__(
+        self,
+        *,
+        request: _training_events_pb2.EngineRequested | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmitEngineRequest: _TypeAlias = SubmitEngineRequest  # noqa: Y015
+
+@_typing.final
+class GetEngineRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUILD_ID_FIELD_NUMBER: _builtins.int
+    build_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        build_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["build_id", b"build_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetEngineRequest: _TypeAlias = GetEngineRequest  # noqa: Y015
+
+@_typing.final
+class CancelEngineRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUILD_ID_FIELD_NUMBER: _builtins.int
+    build_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        build_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["build_id", b"build_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelEngineRequest: _TypeAlias = CancelEngineRequest  # noqa: Y015
+
+@_typing.final
+class EngineBuild(_message.Message):
+    """A build as it stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUILD_ID_FIELD_NUMBER: _builtins.int
+    CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
+    APPLICATION_FIELD_NUMBER: _builtins.int
+    MODEL_DIGEST_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    BUILT_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    STALE_FIELD_NUMBER: _builtins.int
+    CURRENT_VERSION_FIELD_NUMBER: _builtins.int
+    build_id: _builtins.str
+    campaign_id: _builtins.str
+    application: _builtins.str
+    model_digest: _builtins.str
+    state: Global___RunState.ValueType
+    attempt: _builtins.int
+    step: _builtins.str
+    """"fetching", "building", "measuring", "judging" """
+    done: _builtins.float
+    """share of the step"""
+    code: _builtins.str
+    """of a failure"""
+    reason: _builtins.str
+    stale: _builtins.bool
+    """built for another version of its runtime than this trainer's"""
+    current_version: _builtins.str
+    """of that runtime"""
+    @_builtins.property
+    def built(self) -> _training_events_pb2.EngineBuilt:
+        """of a completed build"""
+
+    @_builtins.property
+    def order(self) -> _training_events_pb2.EngineOrder: ...
+    def __init__(
+        self,
+        *,
+        build_id: _builtins.str = ...,
+        campaign_id: _builtins.str = ...,
+        application: _builtins.str = ...,
+        model_digest: _builtins.str = ...,
+        state: Global___RunState.ValueType = ...,
+        attempt: _builtins.int = ...,
+        step: _builtins.str = ...,
+        done: _builtins.float = ...,
+        code: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        built: _training_events_pb2.EngineBuilt | None = ...,
+        order: _training_events_pb2.EngineOrder | None = ...,
+        stale: _builtins.bool = ...,
+        current_version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["built", b"built", "order", b"order"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "attempt", b"attempt", "build_id", b"build_id", "built", b"built", "campaign_id", b"campaign_id", "code", b"code", "current_version", b"current_version", "done", b"done", "model_digest", b"model_digest", "order", b"order", "reason", b"reason", "stale", b"stale", "state", b"state", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EngineBuild: _TypeAlias = EngineBuild  # noqa: Y015
+
+@_typing.final
+class ListEnginesRequest(_message.Message):
+    """Newest first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLICATION_FIELD_NUMBER: _builtins.int
+    MODEL_DIGEST_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    application: _builtins.str
+    model_digest: _builtins.str
+    """"" = of every model"""
+    page_size: _builtins.int
+    """default 50, at most 500"""
+    def __init__(
+        self,
+        *,
+        application: _builtins.str = ...,
+        model_digest: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "model_digest", b"model_digest", "page_size", b"page_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEnginesRequest: _TypeAlias = ListEnginesRequest  # noqa: Y015
+
+@_typing.final
+class ListEnginesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENGINES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def engines(self) -> _containers.RepeatedCompositeFieldContainer[Global___EngineBuild]: ...
+    def __init__(
+        self,
+        *,
+        engines: _abc.Iterable[Global___EngineBuild] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["engines", b"engines"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEnginesResponse: _TypeAlias = ListEnginesResponse  # noqa: Y015

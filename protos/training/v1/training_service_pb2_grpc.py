@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class TrainingServiceStub:
-    """Training runs. Needs the operator token: metadata "authorization: Bearer TOKEN".
+    """Training runs and engine builds. Needs the operator token: metadata "authorization: Bearer TOKEN".
     """
 
     def __init__(self, channel):
@@ -55,10 +55,30 @@ class TrainingServiceStub:
                 request_serializer=protos_dot_training_dot_v1_dot_training__service__pb2.CancelRequest.SerializeToString,
                 response_deserializer=protos_dot_training_dot_v1_dot_training__service__pb2.Run.FromString,
                 _registered_method=True)
+        self.SubmitEngine = channel.unary_unary(
+                '/perennial.training.v1.TrainingService/SubmitEngine',
+                request_serializer=protos_dot_training_dot_v1_dot_training__service__pb2.SubmitEngineRequest.SerializeToString,
+                response_deserializer=protos_dot_training_dot_v1_dot_training__service__pb2.EngineBuild.FromString,
+                _registered_method=True)
+        self.GetEngine = channel.unary_unary(
+                '/perennial.training.v1.TrainingService/GetEngine',
+                request_serializer=protos_dot_training_dot_v1_dot_training__service__pb2.GetEngineRequest.SerializeToString,
+                response_deserializer=protos_dot_training_dot_v1_dot_training__service__pb2.EngineBuild.FromString,
+                _registered_method=True)
+        self.CancelEngine = channel.unary_unary(
+                '/perennial.training.v1.TrainingService/CancelEngine',
+                request_serializer=protos_dot_training_dot_v1_dot_training__service__pb2.CancelEngineRequest.SerializeToString,
+                response_deserializer=protos_dot_training_dot_v1_dot_training__service__pb2.EngineBuild.FromString,
+                _registered_method=True)
+        self.ListEngines = channel.unary_unary(
+                '/perennial.training.v1.TrainingService/ListEngines',
+                request_serializer=protos_dot_training_dot_v1_dot_training__service__pb2.ListEnginesRequest.SerializeToString,
+                response_deserializer=protos_dot_training_dot_v1_dot_training__service__pb2.ListEnginesResponse.FromString,
+                _registered_method=True)
 
 
 class TrainingServiceServicer:
-    """Training runs. Needs the operator token: metadata "authorization: Bearer TOKEN".
+    """Training runs and engine builds. Needs the operator token: metadata "authorization: Bearer TOKEN".
     """
 
     def Submit(self, request, context):
@@ -80,6 +100,32 @@ class TrainingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Cancel(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SubmitEngine(self, request, context):
+        """A build that no campaign asked for. What the request leaves out (model, held-out rows,
+        prompt template, decoding) is taken from the last build of the same model digest.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetEngine(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelEngine(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListEngines(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -108,6 +154,26 @@ def add_TrainingServiceServicer_to_server(servicer, server):
                     request_deserializer=protos_dot_training_dot_v1_dot_training__service__pb2.CancelRequest.FromString,
                     response_serializer=protos_dot_training_dot_v1_dot_training__service__pb2.Run.SerializeToString,
             ),
+            'SubmitEngine': grpc.unary_unary_rpc_method_handler(
+                    servicer.SubmitEngine,
+                    request_deserializer=protos_dot_training_dot_v1_dot_training__service__pb2.SubmitEngineRequest.FromString,
+                    response_serializer=protos_dot_training_dot_v1_dot_training__service__pb2.EngineBuild.SerializeToString,
+            ),
+            'GetEngine': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEngine,
+                    request_deserializer=protos_dot_training_dot_v1_dot_training__service__pb2.GetEngineRequest.FromString,
+                    response_serializer=protos_dot_training_dot_v1_dot_training__service__pb2.EngineBuild.SerializeToString,
+            ),
+            'CancelEngine': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelEngine,
+                    request_deserializer=protos_dot_training_dot_v1_dot_training__service__pb2.CancelEngineRequest.FromString,
+                    response_serializer=protos_dot_training_dot_v1_dot_training__service__pb2.EngineBuild.SerializeToString,
+            ),
+            'ListEngines': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEngines,
+                    request_deserializer=protos_dot_training_dot_v1_dot_training__service__pb2.ListEnginesRequest.FromString,
+                    response_serializer=protos_dot_training_dot_v1_dot_training__service__pb2.ListEnginesResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'perennial.training.v1.TrainingService', rpc_method_handlers)
@@ -117,7 +183,7 @@ def add_TrainingServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TrainingService:
-    """Training runs. Needs the operator token: metadata "authorization: Bearer TOKEN".
+    """Training runs and engine builds. Needs the operator token: metadata "authorization: Bearer TOKEN".
     """
 
     @staticmethod
@@ -218,6 +284,114 @@ class TrainingService:
             '/perennial.training.v1.TrainingService/Cancel',
             protos_dot_training_dot_v1_dot_training__service__pb2.CancelRequest.SerializeToString,
             protos_dot_training_dot_v1_dot_training__service__pb2.Run.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitEngine(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/perennial.training.v1.TrainingService/SubmitEngine',
+            protos_dot_training_dot_v1_dot_training__service__pb2.SubmitEngineRequest.SerializeToString,
+            protos_dot_training_dot_v1_dot_training__service__pb2.EngineBuild.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEngine(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/perennial.training.v1.TrainingService/GetEngine',
+            protos_dot_training_dot_v1_dot_training__service__pb2.GetEngineRequest.SerializeToString,
+            protos_dot_training_dot_v1_dot_training__service__pb2.EngineBuild.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelEngine(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/perennial.training.v1.TrainingService/CancelEngine',
+            protos_dot_training_dot_v1_dot_training__service__pb2.CancelEngineRequest.SerializeToString,
+            protos_dot_training_dot_v1_dot_training__service__pb2.EngineBuild.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEngines(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/perennial.training.v1.TrainingService/ListEngines',
+            protos_dot_training_dot_v1_dot_training__service__pb2.ListEnginesRequest.SerializeToString,
+            protos_dot_training_dot_v1_dot_training__service__pb2.ListEnginesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class TrainingServiceStub:
-    """Training runs. Needs the operator token: metadata "authorization: Bearer TOKEN"."""
+    """Training runs and engine builds. Needs the operator token: metadata "authorization: Bearer TOKEN"."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -37,19 +37,33 @@ class TrainingServiceStub:
     Get: _grpc.UnaryUnaryMultiCallable[_training_service_pb2.GetRequest, _training_service_pb2.Run]
     Watch: _grpc.UnaryStreamMultiCallable[_training_service_pb2.WatchRequest, _training_service_pb2.Run]
     Cancel: _grpc.UnaryUnaryMultiCallable[_training_service_pb2.CancelRequest, _training_service_pb2.Run]
+    SubmitEngine: _grpc.UnaryUnaryMultiCallable[_training_service_pb2.SubmitEngineRequest, _training_service_pb2.EngineBuild]
+    """A build that no campaign asked for. What the request leaves out (model, held-out rows,
+    prompt template, decoding) is taken from the last build of the same model digest.
+    """
+    GetEngine: _grpc.UnaryUnaryMultiCallable[_training_service_pb2.GetEngineRequest, _training_service_pb2.EngineBuild]
+    CancelEngine: _grpc.UnaryUnaryMultiCallable[_training_service_pb2.CancelEngineRequest, _training_service_pb2.EngineBuild]
+    ListEngines: _grpc.UnaryUnaryMultiCallable[_training_service_pb2.ListEnginesRequest, _training_service_pb2.ListEnginesResponse]
 
 @_typing.type_check_only
 class TrainingServiceAsyncStub(TrainingServiceStub):
-    """Training runs. Needs the operator token: metadata "authorization: Bearer TOKEN"."""
+    """Training runs and engine builds. Needs the operator token: metadata "authorization: Bearer TOKEN"."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Submit: _aio.UnaryUnaryMultiCallable[_training_service_pb2.SubmitRequest, _training_service_pb2.SubmitResponse]  # type: ignore[assignment]
     Get: _aio.UnaryUnaryMultiCallable[_training_service_pb2.GetRequest, _training_service_pb2.Run]  # type: ignore[assignment]
     Watch: _aio.UnaryStreamMultiCallable[_training_service_pb2.WatchRequest, _training_service_pb2.Run]  # type: ignore[assignment]
     Cancel: _aio.UnaryUnaryMultiCallable[_training_service_pb2.CancelRequest, _training_service_pb2.Run]  # type: ignore[assignment]
+    SubmitEngine: _aio.UnaryUnaryMultiCallable[_training_service_pb2.SubmitEngineRequest, _training_service_pb2.EngineBuild]  # type: ignore[assignment]
+    """A build that no campaign asked for. What the request leaves out (model, held-out rows,
+    prompt template, decoding) is taken from the last build of the same model digest.
+    """
+    GetEngine: _aio.UnaryUnaryMultiCallable[_training_service_pb2.GetEngineRequest, _training_service_pb2.EngineBuild]  # type: ignore[assignment]
+    CancelEngine: _aio.UnaryUnaryMultiCallable[_training_service_pb2.CancelEngineRequest, _training_service_pb2.EngineBuild]  # type: ignore[assignment]
+    ListEngines: _aio.UnaryUnaryMultiCallable[_training_service_pb2.ListEnginesRequest, _training_service_pb2.ListEnginesResponse]  # type: ignore[assignment]
 
 class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Training runs. Needs the operator token: metadata "authorization: Bearer TOKEN"."""
+    """Training runs and engine builds. Needs the operator token: metadata "authorization: Bearer TOKEN"."""
 
     @_abc_1.abstractmethod
     def Submit(
@@ -78,5 +92,36 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _training_service_pb2.CancelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_training_service_pb2.Run, _abc.Awaitable[_training_service_pb2.Run]]: ...
+
+    @_abc_1.abstractmethod
+    def SubmitEngine(
+        self,
+        request: _training_service_pb2.SubmitEngineRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_training_service_pb2.EngineBuild, _abc.Awaitable[_training_service_pb2.EngineBuild]]:
+        """A build that no campaign asked for. What the request leaves out (model, held-out rows,
+        prompt template, decoding) is taken from the last build of the same model digest.
+        """
+
+    @_abc_1.abstractmethod
+    def GetEngine(
+        self,
+        request: _training_service_pb2.GetEngineRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_training_service_pb2.EngineBuild, _abc.Awaitable[_training_service_pb2.EngineBuild]]: ...
+
+    @_abc_1.abstractmethod
+    def CancelEngine(
+        self,
+        request: _training_service_pb2.CancelEngineRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_training_service_pb2.EngineBuild, _abc.Awaitable[_training_service_pb2.EngineBuild]]: ...
+
+    @_abc_1.abstractmethod
+    def ListEngines(
+        self,
+        request: _training_service_pb2.ListEnginesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_training_service_pb2.ListEnginesResponse, _abc.Awaitable[_training_service_pb2.ListEnginesResponse]]: ...
 
 def add_TrainingServiceServicer_to_server(servicer: TrainingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -39,20 +39,36 @@ def model_name(digest: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """``temperature`` 0 is greedy; ``seed`` 0 draws a new one for each answer."""
+    """``temperature`` 0 is greedy; ``seed`` 0 draws a new one for each answer; ``top_k`` 0
+    takes all tokens."""
 
     max_tokens: int
     temperature: float
     top_p: float
     seed: int
+    top_k: int = 0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a template declares: its version, its variables, the bound of what it renders."""
+
+    version: int = 0
+    variables: tuple[str, ...] = ()
+    max_characters: int = 32 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
+    """``prompt`` declares what ``prompt_template`` may use beside ``question``."""
+
     digest: str
     engine: Engine
     prompt_template: str
     decoding: Decoding
+    prompt: Prompt = Prompt()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from services.inference.domain.release import (
     Decoding,
     Engine,
     File,
+    Prompt,
     Release,
     Role,
     Route,
@@ -79,8 +80,17 @@ def _release(release: registry.Release) -> Release:
             temperature=release.decoding.temperature,
             top_p=release.decoding.top_p,
             seed=release.decoding.seed,
+            top_k=release.decoding.top_k,
+            frequency_penalty=release.decoding.frequency_penalty,
+            presence_penalty=release.decoding.presence_penalty,
         ),
+        prompt=_prompt(release.prompt),
     )
+
+
+def _prompt(prompt: common_pb2.Prompt) -> Prompt:
+    most = prompt.max_characters or Prompt().max_characters
+    return Prompt(prompt.version, tuple(prompt.variables), most)
 
 
 def _file(artifact: common_pb2.Artifact) -> File:
@@ -119,6 +129,16 @@ def generation_served(served: Served) -> GenerationServed:
         finish_reason=served.finish_reason,
         error_code=served.error_code,
         shadow_of=served.shadow_of,
+        request_model=served.request_model or served.assignment.release.engine.model_name,
+        response_model=finish.response_model if finish else "",
+        provider=served.provider,
+        cost=served.cost,
+        cached=served.cached,
+        retrieval_score=served.ask.retrieval_score,
+        guard_verdict=served.ask.guard_verdict,
+        prompt_version=served.assignment.release.prompt.version,
+        queue_s=served.queue_s,
+        variables=dict(served.ask.variables),
     )
     event.served_at.FromDatetime(served.served_at)
     return event

@@ -1,6 +1,7 @@
 """OpenVINO's continuous batching over one GGUF file: admit, step, read, rebuild."""
 
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 import numpy
@@ -22,12 +23,13 @@ class Engine:
     """One pipeline; only the engine thread may call it after ``build``.
 
     Args:
-        gguf: path of the weights.
-        cache_gb: upper bound of the key/value cache, GiB.
+        parameters: of config.pbtxt: ``gguf``, the path of the weights; ``cache_size_gb``, the
+            upper bound of the key/value cache, GiB.
     """
 
-    def __init__(self, gguf: str, cache_gb: float) -> None:
-        self._gguf = gguf
+    def __init__(self, parameters: Mapping[str, str]) -> None:
+        self._gguf = gguf = parameters["gguf"]
+        cache_gb = float(parameters["cache_size_gb"])
         shape = read_shape(gguf)
         width = shape["embedding_length"] // shape["attention.head_count"]
         values = 2 * shape["block_count"] * shape["attention.head_count_kv"] * width

@@ -3,7 +3,7 @@
 ``execute`` checks, tokenises and returns; one engine thread steps the batch; one sender thread
 turns tokens into text and answers. Every request ends with exactly one final response, whatever
 happens, and no error carries a traceback. Without requests all threads block. The contract of
-tensors is ``config.pbtxt``. Nothing here imports torch.
+tensors is ``config.pbtxt``; ``engine`` alone knows the runtime. Nothing here imports torch.
 """
 
 import functools
@@ -23,12 +23,17 @@ from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
 MAX_REQUESTS = 64
-"""Requests running and waiting; more are refused."""
+"""Requests running and waiting; more are refused. The parameter ``max_requests`` sets another."""
 CANCELLATION_S = 0.02
 """How often a running request is asked whether its client has gone."""
 REBUILD_S = 5.0
 News = tuple[Request, str, Any]
-"""A request, what kind of news it is (tokens, cancelled, failed), and the news."""
+"""A request, what kind of news it is ("tokens" or one of ``CODES``), and the news."""
+CODES = {
+    "cancelled": pb_utils.TritonError.CANCELLED,
+    "refused": pb_utils.TritonError.INVALID_ARG,
+    "failed": pb_utils.TritonError.INTERNAL,
+}
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
 
@@ -39,7 +44,8 @@ class TritonPythonModel:
         config = json.loads(args["model_config"])
         parameters = {key: value["string_value"] for key, value in config["parameters"].items()}
         self._tokenizer = Tokenizer.from_file(parameters["tokenizer"])
-        self._engine = Engine(parameters["gguf"], float(parameters["cache_size_gb"]))
+        self._engine = Engine(parameters)
+        self._room = int(parameters.get("max_requests", MAX_REQUESTS))
         self._inbox: queue.Queue[Request | None] = queue.Queue()
         self._outbox: queue.Queue[News | None] = queue.Queue()
         self._inside, self._lock = 0, threading.Lock()
@@ -61,7 +67,7 @@ class TritonPythonModel:
                 _refuse(sender, str(error), pb_utils.TritonError.INVALID_ARG)
             except queue.Full:
                 _refuse(
-                    sender, f"{MAX_REQUESTS} requests are running", pb_utils.TritonError.UNAVAILABLE
+                    sender, f"{self._room} requests are running", pb_utils.TritonError.UNAVAILABLE
                 )
             except Exception as error:
                 pb_utils.Logger.log_error(f"request not read: {error!r}")
@@ -79,7 +85,7 @@ class TritonPythonModel:
         request.sender = sender
         request.text = Text(functools.partial(stream.step, self._tokenizer), request.stop)
         with self._lock:
-            if self._inside >= MAX_REQUESTS:
+            if self._inside >= self._room:
                 raise queue.Full
             self._inside += 1
         self._inbox.put(request)
@@ -110,7 +116,11 @@ class TritonPythonModel:
                 return
             if request is not None:
                 active.append(request)  # first, so that a failing admission is answered
-                self._engine.admit(request)
+                try:
+                    self._engine.admit(request)
+                except Refused as error:
+                    active.remove(request)
+                    self._outbox.put((request, "refused", str(error)))
 
     def _waiting(self) -> list[Request]:
         """Everything that is in the inbox."""
@@ -132,7 +142,12 @@ class TritonPythonModel:
 
     def _read(self, active: list[Request]) -> None:
         for request in list(active):
-            ids, scores, reason = news(request.handle)
+            try:
+                ids, scores, reason = news(request.handle)
+            except Refused as error:
+                active.remove(request)
+                self._outbox.put((request, "refused", str(error)))
+                continue
             if reason:
                 active.remove(request)
             if ids or reason:
@@ -165,12 +180,7 @@ class TritonPythonModel:
                 if kind == "tokens":
                     self._tell(request, *news_of_it)
                 else:
-                    code = (
-                        pb_utils.TritonError.CANCELLED
-                        if kind == "cancelled"
-                        else pb_utils.TritonError.INTERNAL
-                    )
-                    self._end(request, error=pb_utils.TritonError(news_of_it, code))
+                    self._end(request, error=pb_utils.TritonError(news_of_it, CODES[kind]))
             except Exception as error:
                 pb_utils.Logger.log_error(f"answer not sent: {error!r}")
                 self._end(

@@ -1,6 +1,7 @@
 """What the trainer asks of the outside."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -8,6 +9,7 @@ from libs.events.topics import E, Topic
 from libs.runtime.child import Exit
 from libs.sql.job import Job
 from protos.common.v1.common_pb2 import Artifact
+from services.trainer.domain.engine import Target
 
 
 class Runs(Protocol):
@@ -45,3 +47,61 @@ class Guard(Protocol):
 
     def __call__(self, path: Path) -> None:
         """Raises Poison ``refused_file``: a pickle, or not safetensors."""
+
+
+Told = Callable[[str, float], None]
+"""A step's name and the share of it that is done, 0 to 1. Never blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What an engine is built of, as files.
+
+    Args:
+        weights: merged safetensors, under the names of transformers.
+        base_model: directory with ``config.json``, ``tokenizer.json``, ``chat_template.jinja``.
+        adapter: the adapter alone, safetensors, for runtimes that load it beside its base.
+    """
+
+    weights: Path
+    base_model: Path
+    adapter: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a builder leaves in its work directory.
+
+    Args:
+        weights: one file: GGUF, or a tar of an engine's directory.
+        media_type: of ``weights``.
+        chat_template: jinja2 over ``messages`` and ``add_generation_prompt``.
+    """
+
+    weights: Path
+    media_type: str
+    tokenizer: Path
+    chat_template: str
+
+
+class EngineBuilder(Protocol):
+    """Makes the engines of one runtime."""
+
+    @property
+    def runtime(self) -> str:
+        """``openvino-genai``, ``tensorrt-llm``."""
+
+    @property
+    def current_version(self) -> str:
+        """`Target.runtime_version` of everything that it builds now."""
+
+    def target(self, precision: str) -> Target:
+        """What it would build for. Raises Poison ``no_builder``: not in this precision."""
+
+    async def build(self, source: Source, target: Target, work: Path, told: Told) -> Built:
+        """Build in ``work``, an empty directory; ``work/*.log`` is kept as the build's log.
+
+        Cancelled, it leaves nothing running. Raises:
+            Poison: no attempt could succeed; its code and words are announced.
+            Retryable: this attempt died.
+        """

@@ -22,7 +22,7 @@ from protos.training.v1.training_events_pb2 import (
     TrainingRequested,
     TrainingStarted,
 )
-from services.trainer.domain import BAD_RECIPE, Recipe, Result, failure_code, objection
+from services.trainer.domain.run import BAD_RECIPE, Recipe, Result, failure_code, objection
 
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _STATES: Final = {

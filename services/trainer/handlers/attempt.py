@@ -19,7 +19,7 @@ from libs.sql.worker import Report
 from protos.common.v1.common_pb2 import Artifact
 from protos.training.v1.training_events_pb2 import TrainingRequested
 from services.trainer import wire
-from services.trainer.domain import BAD_DATASET
+from services.trainer.domain.run import BAD_DATASET
 from services.trainer.ports import Child, Diary, Guard
 
 log = structlog.get_logger()

@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from services.trainer.domain import EngineKey, Recipe, failure_code, objection
+from services.trainer.domain.engine import EngineKey
+from services.trainer.domain.run import Recipe, failure_code, objection
 
 KEY = EngineKey("openvino-genai", "2026.4.1.0", "q8_0", "cpu", "a" * 64)
 

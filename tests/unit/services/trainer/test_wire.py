@@ -6,7 +6,7 @@ import pytest
 from libs.faults import Poison
 from protos.training.v1.training_events_pb2 import Recipe, TrainingRequested
 from services.trainer import wire
-from services.trainer.domain import Recipe as Values
+from services.trainer.domain.run import Recipe as Values
 
 
 def test_zero_in_a_recipe_means_the_default() -> None:

@@ -1,9 +1,9 @@
-"""What a training run is: its recipe, its identity, and the identity of what it makes."""
+"""What a training run is: its recipe, and what it makes."""
 
-import hashlib
-import json
 import math
 from dataclasses import dataclass, fields
+
+from services.trainer.domain.engine import EngineKey
 
 BAD_DATASET = "bad_dataset"
 BAD_RECIPE = "bad_recipe"
@@ -52,22 +52,6 @@ def objection(recipe: Recipe) -> str | None:
         if not math.isfinite(value) or not lowest <= value <= highest:
             return f"{field.name} is {value}, not between {lowest:g} and {highest:g}"
     return None
-
-
-@dataclass(frozen=True, slots=True)
-class EngineKey:
-    """What tells one engine from another."""
-
-    runtime: str
-    runtime_version: str
-    precision: str
-    hardware: str
-    weights_sha256: str
-
-    def digest(self) -> str:
-        """sha256, lower-case hex, of the key as canonical JSON."""
-        key = {field.name: getattr(self, field.name) for field in fields(self)}
-        return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

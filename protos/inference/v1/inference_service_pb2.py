@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+protos/inference/v1/inference_service.proto\x12\x16perennial.inference.v1\"(\n\x07Message\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"\xfa\x02\n\x0fGenerateRequest\x12\x31\n\x08messages\x18\x01 \x03(\x0b\x32\x1f.perennial.inference.v1.Message\x12\x17\n\nmax_tokens\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x18\n\x0btemperature\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x04 \x01(\x01H\x02\x88\x01\x01\x12\x11\n\x04seed\x18\x05 \x01(\x04H\x03\x88\x01\x01\x12\x0c\n\x04stop\x18\x06 \x03(\t\x12\x12\n\nepisode_id\x18\x07 \x01(\t\x12\x0c\n\x04user\x18\x08 \x01(\t\x12G\n\x08metadata\x18\t \x03(\x0b\x32\x35.perennial.inference.v1.GenerateRequest.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\r\n\x0b_max_tokensB\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\x07\n\x05_seed\"9\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\r\"\x94\x01\n\x10GenerateResponse\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x15\n\rfinish_reason\x18\x03 \x01(\t\x12,\n\x05usage\x18\x04 \x01(\x0b\x32\x1d.perennial.inference.v1.Usage\x12\x16\n\x0erelease_digest\x18\x05 \x01(\t\"\x92\x01\n\rGenerateChunk\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\r\n\x05\x64\x65lta\x18\x02 \x01(\t\x12\x15\n\rfinish_reason\x18\x03 \x01(\t\x12,\n\x05usage\x18\x04 \x01(\x0b\x32\x1d.perennial.inference.v1.Usage\x12\x16\n\x0erelease_digest\x18\x05 \x01(\t2\xd5\x01\n\x10InferenceService\x12]\n\x08Generate\x12\'.perennial.inference.v1.GenerateRequest\x1a(.perennial.inference.v1.GenerateResponse\x12\x62\n\x0eGenerateStream\x12\'.perennial.inference.v1.GenerateRequest\x1a%.perennial.inference.v1.GenerateChunk0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+protos/inference/v1/inference_service.proto\x12\x16perennial.inference.v1\"(\n\x07Message\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"\xe8\x05\n\x0fGenerateRequest\x12\x31\n\x08messages\x18\x01 \x03(\x0b\x32\x1f.perennial.inference.v1.Message\x12\x17\n\nmax_tokens\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x18\n\x0btemperature\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x04 \x01(\x01H\x02\x88\x01\x01\x12\x11\n\x04seed\x18\x05 \x01(\x04H\x03\x88\x01\x01\x12\x0c\n\x04stop\x18\x06 \x03(\t\x12\x12\n\nepisode_id\x18\x07 \x01(\t\x12\x0c\n\x04user\x18\x08 \x01(\t\x12G\n\x08metadata\x18\t \x03(\x0b\x32\x35.perennial.inference.v1.GenerateRequest.MetadataEntry\x12\x0e\n\x01n\x18\n \x01(\rH\x04\x88\x01\x01\x12\x10\n\x08logprobs\x18\x0b \x01(\x08\x12\x12\n\x05top_k\x18\x0c \x01(\rH\x05\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\r \x01(\x01H\x06\x88\x01\x01\x12\x1d\n\x10presence_penalty\x18\x0e \x01(\x01H\x07\x88\x01\x01\x12?\n\x0fresponse_format\x18\x0f \x01(\x0b\x32&.perennial.inference.v1.ResponseFormat\x12I\n\tvariables\x18\x10 \x03(\x0b\x32\x36.perennial.inference.v1.GenerateRequest.VariablesEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x30\n\x0eVariablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\r\n\x0b_max_tokensB\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\x07\n\x05_seedB\x04\n\x02_nB\x08\n\x06_top_kB\x14\n\x12_frequency_penaltyB\x13\n\x11_presence_penalty\"3\n\x0eResponseFormat\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x13\n\x0bjson_schema\x18\x02 \x01(\t\".\n\x0cTokenLogprob\x12\r\n\x05token\x18\x01 \x01(\x0c\x12\x0f\n\x07logprob\x18\x02 \x01(\x01\"9\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\r\"|\n\x06\x43hoice\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x15\n\rfinish_reason\x18\x03 \x01(\t\x12\x36\n\x08logprobs\x18\x04 \x03(\x0b\x32$.perennial.inference.v1.TokenLogprob\"\xc5\x01\n\x10GenerateResponse\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x15\n\rfinish_reason\x18\x03 \x01(\t\x12,\n\x05usage\x18\x04 \x01(\x0b\x32\x1d.perennial.inference.v1.Usage\x12\x16\n\x0erelease_digest\x18\x05 \x01(\t\x12/\n\x07\x63hoices\x18\x06 \x03(\x0b\x32\x1e.perennial.inference.v1.Choice\"\xd9\x01\n\rGenerateChunk\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\r\n\x05\x64\x65lta\x18\x02 \x01(\t\x12\x15\n\rfinish_reason\x18\x03 \x01(\t\x12,\n\x05usage\x18\x04 \x01(\x0b\x32\x1d.perennial.inference.v1.Usage\x12\x16\n\x0erelease_digest\x18\x05 \x01(\t\x12\r\n\x05index\x18\x06 \x01(\r\x12\x36\n\x08logprobs\x18\x07 \x03(\x0b\x32$.perennial.inference.v1.TokenLogprob\"\x1d\n\x0c\x45mbedRequest\x12\r\n\x05texts\x18\x01 \x03(\t\"\x1b\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x03(\x02\"]\n\rEmbedResponse\x12\x35\n\nembeddings\x18\x01 \x03(\x0b\x32!.perennial.inference.v1.Embedding\x12\x15\n\rprompt_tokens\x18\x02 \x01(\r2\xab\x02\n\x10InferenceService\x12]\n\x08Generate\x12\'.perennial.inference.v1.GenerateRequest\x1a(.perennial.inference.v1.GenerateResponse\x12\x62\n\x0eGenerateStream\x12\'.perennial.inference.v1.GenerateRequest\x1a%.perennial.inference.v1.GenerateChunk0\x01\x12T\n\x05\x45mbed\x12$.perennial.inference.v1.EmbedRequest\x1a%.perennial.inference.v1.EmbedResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,18 +33,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GENERATEREQUEST_METADATAENTRY']._loaded_options = None
   _globals['_GENERATEREQUEST_METADATAENTRY']._serialized_options = b'8\001'
+  _globals['_GENERATEREQUEST_VARIABLESENTRY']._loaded_options = None
+  _globals['_GENERATEREQUEST_VARIABLESENTRY']._serialized_options = b'8\001'
   _globals['_MESSAGE']._serialized_start=71
   _globals['_MESSAGE']._serialized_end=111
   _globals['_GENERATEREQUEST']._serialized_start=114
-  _globals['_GENERATEREQUEST']._serialized_end=492
-  _globals['_GENERATEREQUEST_METADATAENTRY']._serialized_start=395
-  _globals['_GENERATEREQUEST_METADATAENTRY']._serialized_end=442
-  _globals['_USAGE']._serialized_start=494
-  _globals['_USAGE']._serialized_end=551
-  _globals['_GENERATERESPONSE']._serialized_start=554
-  _globals['_GENERATERESPONSE']._serialized_end=702
-  _globals['_GENERATECHUNK']._serialized_start=705
-  _globals['_GENERATECHUNK']._serialized_end=851
-  _globals['_INFERENCESERVICE']._serialized_start=854
-  _globals['_INFERENCESERVICE']._serialized_end=1067
+  _globals['_GENERATEREQUEST']._serialized_end=858
+  _globals['_GENERATEREQUEST_METADATAENTRY']._serialized_start=652
+  _globals['_GENERATEREQUEST_METADATAENTRY']._serialized_end=699
+  _globals['_GENERATEREQUEST_VARIABLESENTRY']._serialized_start=701
+  _globals['_GENERATEREQUEST_VARIABLESENTRY']._serialized_end=749
+  _globals['_RESPONSEFORMAT']._serialized_start=860
+  _globals['_RESPONSEFORMAT']._serialized_end=911
+  _globals['_TOKENLOGPROB']._serialized_start=913
+  _globals['_TOKENLOGPROB']._serialized_end=959
+  _globals['_USAGE']._serialized_start=961
+  _globals['_USAGE']._serialized_end=1018
+  _globals['_CHOICE']._serialized_start=1020
+  _globals['_CHOICE']._serialized_end=1144
+  _globals['_GENERATERESPONSE']._serialized_start=1147
+  _globals['_GENERATERESPONSE']._serialized_end=1344
+  _globals['_GENERATECHUNK']._serialized_start=1347
+  _globals['_GENERATECHUNK']._serialized_end=1564
+  _globals['_EMBEDREQUEST']._serialized_start=1566
+  _globals['_EMBEDREQUEST']._serialized_end=1595
+  _globals['_EMBEDDING']._serialized_start=1597
+  _globals['_EMBEDDING']._serialized_end=1624
+  _globals['_EMBEDRESPONSE']._serialized_start=1626
+  _globals['_EMBEDRESPONSE']._serialized_end=1719
+  _globals['_INFERENCESERVICE']._serialized_start=1722
+  _globals['_INFERENCESERVICE']._serialized_end=2021
 # @@protoc_insertion_point(module_scope)

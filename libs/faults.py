@@ -22,11 +22,13 @@ class Retryable(Exception):
 
 
 class Poison(Exception):
-    """This input will never succeed. ``code`` is a constant that a program can act on."""
+    """This input will never succeed. ``code`` is a constant that a program can act on,
+    ``param`` the part of the request that is wrong, where one is."""
 
-    def __init__(self, message: str, *, code: str) -> None:
+    def __init__(self, message: str, *, code: str, param: str = "") -> None:
         super().__init__(message)
         self.code = code
+        self.param = param
 
 
 class Fatal(Exception):

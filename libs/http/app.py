@@ -4,6 +4,7 @@ Plain ASGI middleware: Starlette's ``BaseHTTPMiddleware`` costs milliseconds a r
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
@@ -39,22 +40,26 @@ def status_for(error: Exception) -> int:
     return 503 if isinstance(error, Retryable) else 500
 
 
-def make_app(title: str, max_body_bytes: int) -> FastAPI:
-    """An application whose every error is problem+json and whose bodies are bounded."""
-    app = FastAPI(title=title, docs_url=None, redoc_url=None)
-    app.add_exception_handler(Poison, _problem)
-    app.add_exception_handler(Retryable, _problem)
-    app.add_exception_handler(Exception, _bug)
-    app.add_middleware(Bounded, max_body_bytes=max_body_bytes)
-    return app
+Telling = Callable[[Request, Exception], Awaitable[Response]]
+"""How a door tells a fault."""
 
 
-async def _problem(_: Request, error: Exception) -> Response:
+async def problem(_: Request, error: Exception) -> Response:
     status = status_for(error)
     code = error.code if isinstance(error, Poison) else "unavailable"
     headers = {"retry-after": "1"} if status in {429, 503} else {}
     body = {"type": "about:blank", "status": status, "code": code, "detail": str(error)}
     return JSONResponse(body, status, headers, "application/problem+json")
+
+
+def make_app(title: str, max_body_bytes: int, tell: Telling = problem) -> FastAPI:
+    """An application whose every fault is told by ``tell`` and whose bodies are bounded."""
+    app = FastAPI(title=title, docs_url=None, redoc_url=None)
+    app.add_exception_handler(Poison, tell)
+    app.add_exception_handler(Retryable, tell)
+    app.add_exception_handler(Exception, _bug)
+    app.add_middleware(Bounded, max_body_bytes=max_body_bytes, tell=tell)
+    return app
 
 
 async def _bug(request: Request, error: Exception) -> Response:
@@ -66,9 +71,10 @@ async def _bug(request: Request, error: Exception) -> Response:
 class Bounded:
     """Gives each request an id and refuses a body above the bound, announced or streamed."""
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_body_bytes: int, tell: Telling = problem) -> None:
         self._app = app
         self._max = max_body_bytes
+        self._tell = tell
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -92,13 +98,16 @@ class Bounded:
 
         announced = headers.get(b"content-length", b"0")
         if announced.isdigit() and int(announced) > self._max:
-            await _refuse(scope, receive, named, self._max)
+            await _read_on(receive)
+            error = Poison(f"the body is above {self._max} bytes", code=TOO_LARGE)
+            response = await self._tell(Request(scope), error)
+            await response(scope, receive, named)
             return None
         return await self._app(scope, bounded, named)
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send, limit: int) -> None:
-    """Answer 413, after reading on for a while: a client that still sends would not see it."""
+async def _read_on(receive: Receive) -> None:
+    """Read a refused body for a while: a client that still sends would not see the answer."""
     with suppress(TimeoutError):
         async with asyncio.timeout(LINGER_S):
             seen, more = 0, True
@@ -106,6 +115,3 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, limit: int) -> Non
                 message = await receive()
                 seen += len(message.get("body", b""))
                 more = message.get("more_body", False)
-    error = Poison(f"the body is above {limit} bytes", code=TOO_LARGE)
-    response = await _problem(Request(scope), error)
-    await response(scope, receive, send)

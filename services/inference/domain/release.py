@@ -3,11 +3,17 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from services.inference.domain.serving import USUAL, Serving
+
 
 class Role(Enum):
+    """Why a release answers. A fallback answers in the place of one that could not: its answer
+    belongs to no arm of a comparison."""
+
     CHAMPION = "champion"
     CANARY = "canary"
     SHADOW = "shadow"
+    FALLBACK = "fallback"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +27,34 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
+class Provider:
+    """An OpenAI-compatible API outside; costs are per million tokens.
+
+    ``timeout_s`` is of one attempt. Its key is a setting, found by ``name``.
+    """
+
+    name: str
+    base_url: str
+    model: str
+    timeout_s: float = 30.0
+    prompt_cost: float = 0.0
+    completion_cost: float = 0.0
+
+    def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """Of one answer, in the application's currency."""
+        parts = prompt_tokens * self.prompt_cost + completion_tokens * self.completion_cost
+        return parts / 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
 class Engine:
+    """``provider``: an external API answers, and there are no files."""
+
     digest: str
     weights: File
     tokenizer: File
     chat_template: str
+    provider: Provider | None = None
 
     @property
     def model_name(self) -> str:
@@ -80,7 +109,8 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One application's routing: at most one route per role."""
+    """One application's routing: at most one route per role. ``fallbacks`` are external
+    releases that answer, in order, when the routed ones cannot."""
 
     application: str
     version: int
@@ -88,6 +118,14 @@ class Table:
     salt: str
     campaign_id: str
     routes: tuple[Route, ...]
+    serving: Serving = USUAL
+    fallbacks: tuple[Release, ...] = ()
+    currency: str = "USD"
+
+    @property
+    def releases(self) -> tuple[Release, ...]:
+        """All that may answer."""
+        return (*(route.release for route in self.routes), *self.fallbacks)
 
     def route(self, role: Role) -> Route | None:
         return next((route for route in self.routes if route.role is role), None)

@@ -21,6 +21,7 @@ from services.inference.domain.release import (
     Route,
     Table,
 )
+from services.inference.wire.serving import provider, serving
 
 MAX_TEXT_BYTES: Final = 64 * 1024
 
@@ -29,7 +30,10 @@ ROLES: Final = {
     registry.ROLE_CANARY: Role.CANARY,
     registry.ROLE_SHADOW: Role.SHADOW,
 }
-ROLE_VALUES: Final = {role: value for value, role in ROLES.items()}
+ROLE_VALUES: Final = {
+    Role.FALLBACK: registry.ROLE_UNSPECIFIED,
+    **{role: value for value, role in ROLES.items()},
+}
 
 
 def table(event: registry.RoutingTable) -> Table:
@@ -50,7 +54,17 @@ def table(event: registry.RoutingTable) -> Table:
         salt=event.salt,
         campaign_id=event.campaign_id,
         routes=routes,
+        serving=serving(event.serving),
+        fallbacks=tuple(_fallback(release) for release in event.fallbacks),
+        currency=event.currency or "USD",
     )
+
+
+def _fallback(release: registry.Release) -> Release:
+    found = _release(release)
+    if found.engine.provider is None:
+        raise Poison(f"fallback {found.digest[:80]} is not external", code="bad_routing")
+    return found
 
 
 def _route(route: registry.Route) -> Route:
@@ -73,6 +87,7 @@ def _release(release: registry.Release) -> Release:
             weights=_file(engine.weights),
             tokenizer=_file(engine.tokenizer),
             chat_template=engine.chat_template,
+            provider=provider(engine.provider) if engine.HasField("provider") else None,
         ),
         prompt_template=release.prompt_template,
         decoding=Decoding(

@@ -49,6 +49,10 @@ class Engine:
         self._eos = self._pipeline.get_config().eos_token_id
         self.render = self._pipeline.get_tokenizer().apply_chat_template
 
+    def close(self) -> None:
+        """Let go of the weights."""
+        self._pipeline = None
+
     def admit(self, request: Any) -> None:
         """Put a request into the batch."""
         config = genai.GenerationConfig()

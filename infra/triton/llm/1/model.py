@@ -78,6 +78,7 @@ class TritonPythonModel:
         self._inbox.put(None)
         for thread in self._threads:
             thread.join()
+        self._engine.close()
 
     def _take(self, raw: Any, sender: Any) -> None:
         request = read(raw, self._tokenizer, self._engine.render, self._engine.context_tokens)

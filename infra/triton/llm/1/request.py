@@ -13,6 +13,20 @@ class Refused(ValueError):
     """What the caller asks for cannot be done; the message is for the caller."""
 
 
+@dataclass(frozen=True)
+class Adapter:
+    """A LoRA adapter beside the weights; engines that cannot have one do not declare its tensors.
+
+    Args:
+        id: at least 1; an id never names another path.
+        path: on the engine's host; what it holds never changes.
+    """
+
+    id: int
+    name: str
+    path: str
+
+
 @dataclass(eq=False)
 class Request:
     """What is asked, and how far the answer is. ``engine`` and ``model`` write the latter."""
@@ -31,6 +45,7 @@ class Request:
     return_num_tokens: bool
     whole: str
     unsent: str
+    adapter: Adapter | None = None
     sender: Any = None
     handle: Any = None
     text: Any = None
@@ -67,9 +82,20 @@ def read(raw: Any, tokenizer: Any, render: Callable[..., str], context_tokens: i
         return_num_tokens=_flag(raw, "return_num_tokens"),
         whole=echoed,
         unsent=echoed,
+        adapter=_adapter(raw),
     )
     _check(request, context_tokens)
     return request
+
+
+def _adapter(raw: Any) -> Adapter | None:
+    names = ("lora_id", "lora_name", "lora_path")
+    number, name, path = (next(iter(_values(raw, tensor)), None) for tensor in names)
+    if number is None and name is None and path is None:
+        return None
+    if number is None or not name or not path:
+        raise Refused("lora_id, lora_name and lora_path come together")
+    return Adapter(int(number), _strings(raw, "lora_name")[0], _strings(raw, "lora_path")[0])
 
 
 def _check(request: Request, context_tokens: int) -> None:

@@ -12,12 +12,20 @@ from google.protobuf.message import Message
 
 from protos.evaluation.v1.evaluation_events_pb2 import EvaluationCompleted, EvaluationFailed
 from protos.feedback.v1.feedback_events_pb2 import FeedbackGiven, FeedbackJoined
-from protos.inference.v1.inference_events_pb2 import EngineLoaded, GenerationServed
+from protos.inference.v1.inference_events_pb2 import (
+    EngineLoaded,
+    GenerationServed,
+    ProviderProbed,
+)
 from protos.ingest.v1.ingest_events_pb2 import RecordReceived, RecordSubmitted
 from protos.monitor.v1.monitor_events_pb2 import (
     CanaryEvidence,
+    CauseAttributed,
+    DecisionMade,
     DriftDetected,
+    ProbeRequested,
     RetrainingTriggered,
+    SloBreached,
 )
 from protos.preprocessing.v1.preprocessing_events_pb2 import (
     DatasetRefused,
@@ -139,7 +147,7 @@ TRAINING_COMPLETED: Final = Topic(
     event=TrainingCompleted,
     key=lambda event: event.application,
     producer="trainer",
-    consumers=("registry",),
+    consumers=("monitor", "registry"),
 )
 TRAINING_FAILED: Final = Topic(
     name="training.failed.v1",
@@ -270,6 +278,41 @@ CANARY_EVIDENCE: Final = Topic(
     key=lambda event: event.application,
     producer="monitor",
     consumers=("registry",),
+)
+CAUSE_ATTRIBUTED: Final = Topic(
+    name="monitor.cause-attributed.v1",
+    event=CauseAttributed,
+    key=lambda event: event.application,
+    producer="monitor",
+    consumers=(),
+)
+DECISION_MADE: Final = Topic(
+    name="monitor.decision-made.v1",
+    event=DecisionMade,
+    key=lambda event: event.application,
+    producer="monitor",
+    consumers=(),
+)
+SLO_BREACHED: Final = Topic(
+    name="monitor.slo-breached.v1",
+    event=SloBreached,
+    key=lambda event: event.application,
+    producer="monitor",
+    consumers=(),
+)
+PROBE_REQUESTED: Final = Topic(
+    name="monitor.probe-requested.v1",
+    event=ProbeRequested,
+    key=lambda event: event.application,
+    producer="monitor",
+    consumers=("inference",),
+)
+PROVIDER_PROBED: Final = Topic(
+    name="inference.provider-probed.v1",
+    event=ProviderProbed,
+    key=lambda event: event.application,
+    producer="inference",
+    consumers=("monitor",),
 )
 FEEDBACK_GIVEN: Final = Topic(
     name="feedback.given.v1",

@@ -1,7 +1,8 @@
 """Inference: answers, from the release that routing chose, through the Triton beside it.
 
-Consumes  registry.routing.v1
-Produces  inference.generation-served.v1, inference.engine-loaded.v1
+Consumes  registry.routing.v1, monitor.probe-requested.v1
+Produces  inference.generation-served.v1, inference.engine-loaded.v1,
+          inference.provider-probed.v1
 Serves    perennial.inference.v1.InferenceService (gRPC), OpenAI-compatible HTTP
 Stores    files under its state directory: last routing tables, engines, the event spool
 

@@ -250,3 +250,54 @@ class EngineLoaded(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EngineLoaded: _TypeAlias = EngineLoaded  # noqa: Y015
+
+@_typing.final
+class ProviderProbed(_message.Message):
+    """Topic inference.provider-probed.v1: the answer to monitor.probe-requested.v1, once per request."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLICATION_FIELD_NUMBER: _builtins.int
+    RELEASE_DIGEST_FIELD_NUMBER: _builtins.int
+    DRIFT_EVENT_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_MODEL_FIELD_NUMBER: _builtins.int
+    RESPONSE_MODEL_FIELD_NUMBER: _builtins.int
+    PROBES_FIELD_NUMBER: _builtins.int
+    P_VALUE_FIELD_NUMBER: _builtins.int
+    CHANGED_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    application: _builtins.str
+    release_digest: _builtins.str
+    drift_event_id: _builtins.str
+    """of the request"""
+    request_model: _builtins.str
+    response_model: _builtins.str
+    """the newest that it said"""
+    probes: _builtins.int
+    """answered ones"""
+    p_value: _builtins.float
+    """of the rank test against the stored answers; 1 = cannot be told"""
+    changed: _builtins.bool
+    """p_value < 0.01, or another response_model than before"""
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        application: _builtins.str = ...,
+        release_digest: _builtins.str = ...,
+        drift_event_id: _builtins.str = ...,
+        request_model: _builtins.str = ...,
+        response_model: _builtins.str = ...,
+        probes: _builtins.int = ...,
+        p_value: _builtins.float = ...,
+        changed: _builtins.bool = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "at", b"at", "changed", b"changed", "drift_event_id", b"drift_event_id", "p_value", b"p_value", "probes", b"probes", "release_digest", b"release_digest", "request_model", b"request_model", "response_model", b"response_model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProviderProbed: _TypeAlias = ProviderProbed  # noqa: Y015

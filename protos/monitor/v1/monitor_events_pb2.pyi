@@ -38,6 +38,29 @@ ROLLOUT_PHASE_SHADOW: RolloutPhase.ValueType  # 1
 ROLLOUT_PHASE_CANARY: RolloutPhase.ValueType  # 2
 Global___RolloutPhase: _TypeAlias = RolloutPhase  # noqa: Y015
 
+class _Verdict:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _VerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Verdict.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VERDICT_UNSPECIFIED: _Verdict.ValueType  # 0
+    VERDICT_RETRAIN: _Verdict.ValueType  # 1
+    VERDICT_WAIT_FOR_LABELS: _Verdict.ValueType  # 2
+    VERDICT_ROLL_BACK: _Verdict.ValueType  # 3
+    """a recommendation: a person acts on it"""
+    VERDICT_NOTIFY_ONLY: _Verdict.ValueType  # 4
+
+class Verdict(_Verdict, metaclass=_VerdictEnumTypeWrapper): ...
+
+VERDICT_UNSPECIFIED: Verdict.ValueType  # 0
+VERDICT_RETRAIN: Verdict.ValueType  # 1
+VERDICT_WAIT_FOR_LABELS: Verdict.ValueType  # 2
+VERDICT_ROLL_BACK: Verdict.ValueType  # 3
+"""a recommendation: a person acts on it"""
+VERDICT_NOTIFY_ONLY: Verdict.ValueType  # 4
+Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
+
 @_typing.final
 class CellShift(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -275,3 +298,280 @@ class CanaryEvidence(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CanaryEvidence: _TypeAlias = CanaryEvidence  # noqa: Y015
+
+@_typing.final
+class CauseAttributed(_message.Message):
+    """Topic monitor.cause-attributed.v1: what the signals say together, some answers after an alarm."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLICATION_FIELD_NUMBER: _builtins.int
+    RELEASE_DIGEST_FIELD_NUMBER: _builtins.int
+    DRIFT_EVENT_ID_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    SIGNALS_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    application: _builtins.str
+    release_digest: _builtins.str
+    drift_event_id: _builtins.str
+    """of the first alarm"""
+    cause: _builtins.str
+    """as in DriftDetected"""
+    confidence: _builtins.float
+    """in [0, 1]"""
+    events: _builtins.int
+    """answers after the alarm that were waited for"""
+    @_builtins.property
+    def evidence(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """one sentence each"""
+
+    @_builtins.property
+    def signals(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """those that rang, in order"""
+
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        application: _builtins.str = ...,
+        release_digest: _builtins.str = ...,
+        drift_event_id: _builtins.str = ...,
+        cause: _builtins.str = ...,
+        confidence: _builtins.float = ...,
+        evidence: _abc.Iterable[_builtins.str] | None = ...,
+        signals: _abc.Iterable[_builtins.str] | None = ...,
+        events: _builtins.int = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "at", b"at", "cause", b"cause", "confidence", b"confidence", "drift_event_id", b"drift_event_id", "events", b"events", "evidence", b"evidence", "release_digest", b"release_digest", "signals", b"signals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CauseAttributed: _TypeAlias = CauseAttributed  # noqa: Y015
+
+@_typing.final
+class ProbeRequested(_message.Message):
+    """Topic monitor.probe-requested.v1: send a burst of probes to the release's external provider."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLICATION_FIELD_NUMBER: _builtins.int
+    RELEASE_DIGEST_FIELD_NUMBER: _builtins.int
+    DRIFT_EVENT_ID_FIELD_NUMBER: _builtins.int
+    PROBES_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    application: _builtins.str
+    release_digest: _builtins.str
+    drift_event_id: _builtins.str
+    probes: _builtins.int
+    """wanted"""
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        application: _builtins.str = ...,
+        release_digest: _builtins.str = ...,
+        drift_event_id: _builtins.str = ...,
+        probes: _builtins.int = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "at", b"at", "drift_event_id", b"drift_event_id", "probes", b"probes", "release_digest", b"release_digest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProbeRequested: _TypeAlias = ProbeRequested  # noqa: Y015
+
+@_typing.final
+class BurnRate(_message.Message):
+    """How fast an error budget is spent: 1 spends it exactly in its period."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEVERITY_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    LONG_WINDOW_S_FIELD_NUMBER: _builtins.int
+    SHORT_WINDOW_S_FIELD_NUMBER: _builtins.int
+    LONG_RATE_FIELD_NUMBER: _builtins.int
+    SHORT_RATE_FIELD_NUMBER: _builtins.int
+    BURNING_FIELD_NUMBER: _builtins.int
+    severity: _builtins.str
+    """"page", "ticket" """
+    threshold: _builtins.float
+    """burns while both windows are above it"""
+    long_window_s: _builtins.float
+    short_window_s: _builtins.float
+    long_rate: _builtins.float
+    short_rate: _builtins.float
+    burning: _builtins.bool
+    def __init__(
+        self,
+        *,
+        severity: _builtins.str = ...,
+        threshold: _builtins.float = ...,
+        long_window_s: _builtins.float = ...,
+        short_window_s: _builtins.float = ...,
+        long_rate: _builtins.float = ...,
+        short_rate: _builtins.float = ...,
+        burning: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["burning", b"burning", "long_rate", b"long_rate", "long_window_s", b"long_window_s", "severity", b"severity", "short_rate", b"short_rate", "short_window_s", b"short_window_s", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BurnRate: _TypeAlias = BurnRate  # noqa: Y015
+
+@_typing.final
+class SloBreached(_message.Message):
+    """Topic monitor.slo-breached.v1: when an objective's severity changes, the return to none included."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLICATION_FIELD_NUMBER: _builtins.int
+    RELEASE_DIGEST_FIELD_NUMBER: _builtins.int
+    OBJECTIVE_FIELD_NUMBER: _builtins.int
+    SEVERITY_FIELD_NUMBER: _builtins.int
+    RESOLVED_FIELD_NUMBER: _builtins.int
+    BURN_RATES_FIELD_NUMBER: _builtins.int
+    BUDGET_LEFT_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    PERIOD_S_FIELD_NUMBER: _builtins.int
+    application: _builtins.str
+    release_digest: _builtins.str
+    objective: _builtins.str
+    """registry Objective.name"""
+    severity: _builtins.str
+    """"page", "ticket"; the former one when resolved"""
+    resolved: _builtins.bool
+    budget_left: _builtins.float
+    """share of the period's error budget; negative when overspent"""
+    threshold: _builtins.float
+    """the objective's"""
+    target: _builtins.float
+    period_s: _builtins.float
+    @_builtins.property
+    def burn_rates(self) -> _containers.RepeatedCompositeFieldContainer[Global___BurnRate]: ...
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """of the breach"""
+
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        application: _builtins.str = ...,
+        release_digest: _builtins.str = ...,
+        objective: _builtins.str = ...,
+        severity: _builtins.str = ...,
+        resolved: _builtins.bool = ...,
+        burn_rates: _abc.Iterable[Global___BurnRate] | None = ...,
+        budget_left: _builtins.float = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        threshold: _builtins.float = ...,
+        target: _builtins.float = ...,
+        period_s: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "since", b"since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "at", b"at", "budget_left", b"budget_left", "burn_rates", b"burn_rates", "objective", b"objective", "period_s", b"period_s", "release_digest", b"release_digest", "resolved", b"resolved", "severity", b"severity", "since", b"since", "target", b"target", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SloBreached: _TypeAlias = SloBreached  # noqa: Y015
+
+@_typing.final
+class DecisionMade(_message.Message):
+    """Topic monitor.decision-made.v1: what shall follow from an alarm; again when it changes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLICATION_FIELD_NUMBER: _builtins.int
+    RELEASE_DIGEST_FIELD_NUMBER: _builtins.int
+    DRIFT_EVENT_ID_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    NEW_ROWS_FIELD_NUMBER: _builtins.int
+    ROWS_WANTED_FIELD_NUMBER: _builtins.int
+    LOSS_GAIN_FIELD_NUMBER: _builtins.int
+    RATING_DIFFERENCE_FIELD_NUMBER: _builtins.int
+    EXPECTED_SECONDS_FIELD_NUMBER: _builtins.int
+    EXPECTED_COST_FIELD_NUMBER: _builtins.int
+    SPENT_COST_FIELD_NUMBER: _builtins.int
+    CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
+    APPROVAL_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    application: _builtins.str
+    release_digest: _builtins.str
+    drift_event_id: _builtins.str
+    verdict: Global___Verdict.ValueType
+    cause: _builtins.str
+    new_rows: _builtins.int
+    """distinct corrected answers"""
+    rows_wanted: _builtins.int
+    expected_seconds: _builtins.float
+    """of the training run; 0 = unknown"""
+    expected_cost: _builtins.float
+    """in the application's currency"""
+    spent_cost: _builtins.float
+    """of training in the last 30 days"""
+    campaign_id: _builtins.str
+    """when it begins one"""
+    approval: _builtins.bool
+    """a person must start it"""
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """one sentence each"""
+
+    @_builtins.property
+    def loss_gain(self) -> _common_pb2.Interval:
+        """nats per token that the champion lost on corrected answers against its reference; absent = unknown"""
+
+    @_builtins.property
+    def rating_difference(self) -> _common_pb2.Interval:
+        """recent minus reference; absent = unknown"""
+
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        application: _builtins.str = ...,
+        release_digest: _builtins.str = ...,
+        drift_event_id: _builtins.str = ...,
+        verdict: Global___Verdict.ValueType = ...,
+        reasons: _abc.Iterable[_builtins.str] | None = ...,
+        cause: _builtins.str = ...,
+        new_rows: _builtins.int = ...,
+        rows_wanted: _builtins.int = ...,
+        loss_gain: _common_pb2.Interval | None = ...,
+        rating_difference: _common_pb2.Interval | None = ...,
+        expected_seconds: _builtins.float = ...,
+        expected_cost: _builtins.float = ...,
+        spent_cost: _builtins.float = ...,
+        campaign_id: _builtins.str = ...,
+        approval: _builtins.bool = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "loss_gain", b"loss_gain", "rating_difference", b"rating_difference"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "approval", b"approval", "at", b"at", "campaign_id", b"campaign_id", "cause", b"cause", "drift_event_id", b"drift_event_id", "expected_cost", b"expected_cost", "expected_seconds", b"expected_seconds", "loss_gain", b"loss_gain", "new_rows", b"new_rows", "rating_difference", b"rating_difference", "reasons", b"reasons", "release_digest", b"release_digest", "rows_wanted", b"rows_wanted", "spent_cost", b"spent_cost", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecisionMade: _TypeAlias = DecisionMade  # noqa: Y015

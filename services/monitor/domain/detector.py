@@ -18,6 +18,7 @@ cycle. A very slow change is absorbed by the growing counts in part.
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -26,6 +27,27 @@ from services.monitor.domain.partition import Cells, Floats
 
 BLOCK = 10
 LOG_CEILING = 200.0
+
+
+class Detector(Protocol):
+    """Watches one partition in blocks of ten events; a dataclass of numbers and arrays, so that
+    it can be stored between any two calls.
+
+    The value is compared with the average run length in blocks over the detector's share of
+    the budget: under the reference its expectation after n blocks is at most n.
+    """
+
+    def calibrate(self, cells: Cells, strata: Cells) -> None:
+        """Take ``(n,)`` reference rows and the stratum of each; before the first block."""
+
+    def settle(self, cells: Cells, strata: Cells) -> float:
+        """Fold one block of ``(10,)`` cells and strata; the natural log of the value."""
+
+    def statistic(self) -> float:
+        """Natural log of the value; -inf before the first block."""
+
+    def restart(self) -> None:
+        """After an alarm: back to the reference; draws go on, they never repeat."""
 
 
 @dataclass(slots=True)

@@ -8,22 +8,10 @@ from numpy.typing import NDArray
 
 from services.monitor.domain.detector import BLOCK, PartitionCTM, detector
 from services.monitor.domain.partition import Cells, Floats
+from services.monitor.domain.sample import CellShift
 
 HISTORY = 500
 LATELY = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class CellShift:
-    """Shares of one cell, by its name."""
-
-    cell: str
-    expected: float
-    observed: float
-
-    @property
-    def growth(self) -> float:
-        return self.observed - self.expected
 
 
 @dataclass(slots=True)

@@ -22,7 +22,10 @@ from services.monitor.domain.partition import (
     unit,
 )
 from services.monitor.domain.recent import Recent, fingerprint, recent
-from services.monitor.domain.signal import CellShift, Signal, channel
+from services.monitor.domain.sample import Alarm, Sample
+from services.monitor.domain.signal import Signal, channel
+
+__all__ = ["Alarm", "Sample", "Watch", "watch"]
 
 LEAST_REFERENCE = 30
 FIT_ROWS = 500
@@ -38,39 +41,6 @@ Flags = NDArray[np.bool_]
 PROMPT_EMBEDDING = "prompt_embedding"
 MEAN_LOGPROB = "mean_logprob"
 BUDGETS = {PROMPT_EMBEDDING: 0.5, MEAN_LOGPROB: 0.5}
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One answered request.
-
-    Fields:
-        vector: ``(d,)`` float16 embedding of the prompt.
-        logprob: mean nats per answer token; nan when the engine gives none.
-    """
-
-    generation_id: str
-    episode: str
-    prompt: str
-    vector: NDArray[np.float16]
-    logprob: float
-
-
-@dataclass(frozen=True, slots=True)
-class Alarm:
-    """What rang, when and why; ``statistic`` and ``threshold`` are natural logs."""
-
-    release: str
-    signal: str
-    cause: str
-    statistic: float
-    threshold: float
-    average_run_length: float
-    at_event: int
-    reference_events: int
-    cells: tuple[CellShift, ...]
-    examples: tuple[str, ...]
-    generation_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +86,7 @@ class Watch:
     seed: int
     wanted: int
     average_run_length: float
+    conditional: bool = False
     episodes: Recent = field(default_factory=lambda: recent(EPISODES))
     held: Held = field(default_factory=Held)
     fit: Fit | None = None
@@ -129,6 +100,18 @@ class Watch:
     @property
     def fit_wanted(self) -> int:
         return min(FIT_ROWS, self.wanted // 3)
+
+    @property
+    def progress(self) -> int:
+        """Reference events so far, those that still wait for the fit included."""
+        return self.collected or len(self.held.generations)
+
+    @property
+    def phase(self) -> str:
+        """ "collecting reference", "watching" or "alarmed"; after a colon what is amiss."""
+        if not self.watching:
+            return "collecting reference"
+        return "alarmed" if self.latched else "watching"
 
     @property
     def watching(self) -> bool:
@@ -253,13 +236,24 @@ def assign(fit: Fit, vectors: Vectors, logprobs: Floats) -> tuple[Cells, Cells, 
     return inputs, bins[None, :], familiar
 
 
-def watch(application: str, release: str, wanted: int, average_run_length: float) -> Watch:
-    """A new watch; its seed follows from the names, so that a replay draws the same."""
+def watch(
+    application: str,
+    release: str,
+    wanted: int,
+    average_run_length: float,
+    conditional: bool = False,
+) -> Watch:
+    """A new watch; its seed follows from the names, so that a replay draws the same.
+
+    Args:
+        conditional: hold the run length for this very reference, not on average over references.
+    """
     return Watch(
         release=release,
         seed=fingerprint(f"{application}/{release}"),
         wanted=max(wanted, LEAST_REFERENCE),
         average_run_length=average_run_length,
+        conditional=conditional,
     )
 
 

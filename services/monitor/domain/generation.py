@@ -1,6 +1,8 @@
 """What the monitor knows of an answer and of what was said about it."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -20,6 +22,11 @@ class Generation:
         vector: ``(d,)`` float16 embedding of the prompt; ``(0,)`` when unknown.
         logprob: mean nats per answer token; nan when unknown.
         served_at: seconds since 1970.
+        cost: in the application's currency.
+        retrieval_score: of the caller; nan when unknown.
+        guard_verdict: "allow", "flag", "block"; "" when no guard spoke.
+        provider: "" for an engine of our own.
+        language: of the prompt, as ISO 639-1; "" when nobody asked.
     """
 
     generation_id: str
@@ -37,6 +44,24 @@ class Generation:
     vector: NDArray[np.float16]
     logprob: float
     served_at: float
+    refused: bool = False
+    finish_reason: str = ""
+    cost: float = 0.0
+    cached: bool = False
+    retrieval_score: float = math.nan
+    guard_verdict: str = ""
+    provider: str = ""
+    request_model: str = ""
+    response_model: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    language: str = ""
+
+    @property
+    def per_token_s(self) -> float:
+        """Between two tokens of the answer, on average; nan for less than two."""
+        if self.tokens < 2:
+            return math.nan
+        return max(0.0, self.latency_s - self.first_token_s) / (self.tokens - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +83,5 @@ class Feedback:
     prompt: str
     correction: str
     withdrawn: bool
+    generation_id: str = ""
+    release: str = ""

@@ -1,0 +1,58 @@
+"""What an application promises of its answers, and whether one of them keeps it."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from services.monitor.domain.generation import Generation
+
+MONTH_S: Final = 30 * 86_400.0
+MOST: Final = 16
+"""Objectives of an application."""
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """At least ``target`` of the answers are good.
+
+    Fields:
+        threshold: good is at or below it (for ``tokens_per_s`` at or above it): seconds, or
+            currency per answer; not for rates.
+        target: share, in (0, 1); period_s: over which the error budget is meant.
+    """
+
+    name: str
+    threshold: float = 0.0
+    target: float = 0.99
+    period_s: float = MONTH_S
+
+    @property
+    def key(self) -> str:
+        """Tells the objectives of an application apart."""
+        return f"{self.name} {self.threshold:g}" if self.threshold else self.name
+
+
+def bad(objective: Objective, answer: Generation) -> bool | None:
+    """Whether the answer breaks the objective; None when the objective is not about it."""
+    if answer.role == "shadow" or answer.outcome == "cancelled":
+        return None
+    if objective.name == "errors":
+        return answer.outcome == "failed"
+    if objective.name == "blocks":
+        return answer.guard_verdict == "block"
+    if answer.outcome == "failed":
+        return None
+    if objective.name == "refusals":
+        return answer.refused
+    if objective.name == "tokens_per_s":
+        return answer.tokens < objective.threshold * answer.latency_s
+    measured = MEASURES[objective.name](answer)
+    return measured > objective.threshold if measured == measured else None
+
+
+MEASURES: Final = {
+    "time_to_first_token": lambda answer: answer.first_token_s,
+    "time_per_output_token": lambda answer: answer.per_token_s,
+    "latency": lambda answer: answer.latency_s,
+    "cost": lambda answer: answer.cost,
+}
+NAMES: Final = frozenset({*MEASURES, "errors", "blocks", "refusals", "tokens_per_s"})

@@ -142,10 +142,13 @@ class Proposal(_message.Message):
     PROMPT_VERSION_FIELD_NUMBER: _builtins.int
     DECODING_FIELD_NUMBER: _builtins.int
     PROVIDER_FIELD_NUMBER: _builtins.int
+    REBUILD_FIELD_NUMBER: _builtins.int
     release_digest: _builtins.str
     """of an earlier release; "" = the champion"""
     prompt_version: _builtins.int
     """0 = the same"""
+    rebuild: _builtins.bool
+    """its engine is built again, with the runtime of today and the declared policy"""
     @_builtins.property
     def decoding(self) -> _common_pb2.Decoding:
         """absent = the same"""
@@ -161,10 +164,11 @@ class Proposal(_message.Message):
         prompt_version: _builtins.int = ...,
         decoding: _common_pb2.Decoding | None = ...,
         provider: _common_pb2.Provider | None = ...,
+        rebuild: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decoding", b"decoding", "provider", b"provider"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decoding", b"decoding", "prompt_version", b"prompt_version", "provider", b"provider", "release_digest", b"release_digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decoding", b"decoding", "prompt_version", b"prompt_version", "provider", b"provider", "rebuild", b"rebuild", "release_digest", b"release_digest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -181,11 +185,14 @@ class OperatorActed(_message.Message):
     ACTION_FIELD_NUMBER: _builtins.int
     OPERATOR_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
     campaign_id: _builtins.str
     application: _builtins.str
     action: Global___OperatorAction.ValueType
     operator: _builtins.str
     reason: _builtins.str
+    provider: _builtins.str
+    """not empty, campaign_id empty: this external provider was approved as a fallback"""
     def __init__(
         self,
         *,
@@ -194,10 +201,11 @@ class OperatorActed(_message.Message):
         action: Global___OperatorAction.ValueType = ...,
         operator: _builtins.str = ...,
         reason: _builtins.str = ...,
+        provider: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "application", b"application", "campaign_id", b"campaign_id", "operator", b"operator", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "application", b"application", "campaign_id", b"campaign_id", "operator", b"operator", "provider", b"provider", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -431,15 +439,22 @@ class CampaignStart(_message.Message):
     ORDINAL_FIELD_NUMBER: _builtins.int
     PROMOTIONS_FIELD_NUMBER: _builtins.int
     ACTIVE_CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
+    PROMPT_FIELD_NUMBER: _builtins.int
+    PROPOSED_FIELD_NUMBER: _builtins.int
+    REBUILT_FIELD_NUMBER: _builtins.int
+    HELD_OUT_FIELD_NUMBER: _builtins.int
+    UNMET_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     kind: _builtins.str
-    """"operator" or "retraining" """
+    """"operator", "retraining" or "proposal" """
     ordinal: _builtins.int
     """this would be the application's k-th canary test: 1, 2, ..."""
     promotions: _builtins.int
     """promotions by such tests so far"""
     active_campaign_id: _builtins.str
     """not empty: another campaign was running, this one is refused"""
+    unmet: _builtins.str
+    """not empty: why what was proposed cannot be made"""
     @_builtins.property
     def application(self) -> _application_pb2.Application: ...
     @_builtins.property
@@ -448,6 +463,22 @@ class CampaignStart(_message.Message):
 
     @_builtins.property
     def champion_model(self) -> _common_pb2.ModelVersion: ...
+    @_builtins.property
+    def prompt(self) -> _common_pb2.Prompt:
+        """the declared one; absent: from before prompts had versions"""
+
+    @_builtins.property
+    def proposed(self) -> Global___Release:
+        """tried against the champion; absent: a model is trained"""
+
+    @_builtins.property
+    def rebuilt(self) -> _common_pb2.ModelVersion:
+        """of `proposed`, whose engine is built again first"""
+
+    @_builtins.property
+    def held_out(self) -> _common_pb2.Artifact:
+        """rows for that engine's gate"""
+
     def __init__(
         self,
         *,
@@ -459,10 +490,15 @@ class CampaignStart(_message.Message):
         ordinal: _builtins.int = ...,
         promotions: _builtins.int = ...,
         active_campaign_id: _builtins.str = ...,
+        prompt: _common_pb2.Prompt | None = ...,
+        proposed: Global___Release | None = ...,
+        rebuilt: _common_pb2.ModelVersion | None = ...,
+        held_out: _common_pb2.Artifact | None = ...,
+        unmet: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "champion", b"champion", "champion_model", b"champion_model"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "champion", b"champion", "champion_model", b"champion_model", "held_out", b"held_out", "prompt", b"prompt", "proposed", b"proposed", "rebuilt", b"rebuilt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_campaign_id", b"active_campaign_id", "application", b"application", "champion", b"champion", "champion_model", b"champion_model", "kind", b"kind", "ordinal", b"ordinal", "promotions", b"promotions", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_campaign_id", b"active_campaign_id", "application", b"application", "champion", b"champion", "champion_model", b"champion_model", "held_out", b"held_out", "kind", b"kind", "ordinal", b"ordinal", "promotions", b"promotions", "prompt", b"prompt", "proposed", b"proposed", "rebuilt", b"rebuilt", "revision", b"revision", "unmet", b"unmet"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

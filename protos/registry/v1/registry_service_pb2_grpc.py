@@ -106,6 +106,31 @@ class RegistryServiceStub:
                 request_serializer=protos_dot_registry_dot_v1_dot_registry__service__pb2.TraceReleaseRequest.SerializeToString,
                 response_deserializer=protos_dot_registry_dot_v1_dot_registry__service__pb2.Lineage.FromString,
                 _registered_method=True)
+        self.CreatePrompt = channel.unary_unary(
+                '/perennial.registry.v1.RegistryService/CreatePrompt',
+                request_serializer=protos_dot_registry_dot_v1_dot_registry__service__pb2.CreatePromptRequest.SerializeToString,
+                response_deserializer=protos_dot_registry_dot_v1_dot_registry__service__pb2.PromptEntry.FromString,
+                _registered_method=True)
+        self.ListPrompts = channel.unary_unary(
+                '/perennial.registry.v1.RegistryService/ListPrompts',
+                request_serializer=protos_dot_registry_dot_v1_dot_registry__service__pb2.ListPromptsRequest.SerializeToString,
+                response_deserializer=protos_dot_registry_dot_v1_dot_registry__service__pb2.ListPromptsResponse.FromString,
+                _registered_method=True)
+        self.ListEngines = channel.unary_unary(
+                '/perennial.registry.v1.RegistryService/ListEngines',
+                request_serializer=protos_dot_registry_dot_v1_dot_registry__service__pb2.ListEnginesRequest.SerializeToString,
+                response_deserializer=protos_dot_registry_dot_v1_dot_registry__service__pb2.ListEnginesResponse.FromString,
+                _registered_method=True)
+        self.ListProviders = channel.unary_unary(
+                '/perennial.registry.v1.RegistryService/ListProviders',
+                request_serializer=protos_dot_registry_dot_v1_dot_registry__service__pb2.ListProvidersRequest.SerializeToString,
+                response_deserializer=protos_dot_registry_dot_v1_dot_registry__service__pb2.ListProvidersResponse.FromString,
+                _registered_method=True)
+        self.ApproveProvider = channel.unary_unary(
+                '/perennial.registry.v1.RegistryService/ApproveProvider',
+                request_serializer=protos_dot_registry_dot_v1_dot_registry__service__pb2.ApproveProviderRequest.SerializeToString,
+                response_deserializer=protos_dot_registry_dot_v1_dot_registry__service__pb2.ProviderEntry.FromString,
+                _registered_method=True)
 
 
 class RegistryServiceServicer:
@@ -198,6 +223,39 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreatePrompt(self, request, context):
+        """A version of the application's prompt; the same one again is the version it was before.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPrompts(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListEngines(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProviders(self, request, context):
+        """The declared fallbacks, and which of them may answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApproveProvider(self, request, context):
+        """A person vouches for a declared fallback; the other way is a proposal that ends without harm.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegistryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -270,6 +328,31 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.TraceRelease,
                     request_deserializer=protos_dot_registry_dot_v1_dot_registry__service__pb2.TraceReleaseRequest.FromString,
                     response_serializer=protos_dot_registry_dot_v1_dot_registry__service__pb2.Lineage.SerializeToString,
+            ),
+            'CreatePrompt': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreatePrompt,
+                    request_deserializer=protos_dot_registry_dot_v1_dot_registry__service__pb2.CreatePromptRequest.FromString,
+                    response_serializer=protos_dot_registry_dot_v1_dot_registry__service__pb2.PromptEntry.SerializeToString,
+            ),
+            'ListPrompts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPrompts,
+                    request_deserializer=protos_dot_registry_dot_v1_dot_registry__service__pb2.ListPromptsRequest.FromString,
+                    response_serializer=protos_dot_registry_dot_v1_dot_registry__service__pb2.ListPromptsResponse.SerializeToString,
+            ),
+            'ListEngines': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEngines,
+                    request_deserializer=protos_dot_registry_dot_v1_dot_registry__service__pb2.ListEnginesRequest.FromString,
+                    response_serializer=protos_dot_registry_dot_v1_dot_registry__service__pb2.ListEnginesResponse.SerializeToString,
+            ),
+            'ListProviders': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProviders,
+                    request_deserializer=protos_dot_registry_dot_v1_dot_registry__service__pb2.ListProvidersRequest.FromString,
+                    response_serializer=protos_dot_registry_dot_v1_dot_registry__service__pb2.ListProvidersResponse.SerializeToString,
+            ),
+            'ApproveProvider': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveProvider,
+                    request_deserializer=protos_dot_registry_dot_v1_dot_registry__service__pb2.ApproveProviderRequest.FromString,
+                    response_serializer=protos_dot_registry_dot_v1_dot_registry__service__pb2.ProviderEntry.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -651,6 +734,141 @@ class RegistryService:
             '/perennial.registry.v1.RegistryService/TraceRelease',
             protos_dot_registry_dot_v1_dot_registry__service__pb2.TraceReleaseRequest.SerializeToString,
             protos_dot_registry_dot_v1_dot_registry__service__pb2.Lineage.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreatePrompt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/perennial.registry.v1.RegistryService/CreatePrompt',
+            protos_dot_registry_dot_v1_dot_registry__service__pb2.CreatePromptRequest.SerializeToString,
+            protos_dot_registry_dot_v1_dot_registry__service__pb2.PromptEntry.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPrompts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/perennial.registry.v1.RegistryService/ListPrompts',
+            protos_dot_registry_dot_v1_dot_registry__service__pb2.ListPromptsRequest.SerializeToString,
+            protos_dot_registry_dot_v1_dot_registry__service__pb2.ListPromptsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEngines(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/perennial.registry.v1.RegistryService/ListEngines',
+            protos_dot_registry_dot_v1_dot_registry__service__pb2.ListEnginesRequest.SerializeToString,
+            protos_dot_registry_dot_v1_dot_registry__service__pb2.ListEnginesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProviders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/perennial.registry.v1.RegistryService/ListProviders',
+            protos_dot_registry_dot_v1_dot_registry__service__pb2.ListProvidersRequest.SerializeToString,
+            protos_dot_registry_dot_v1_dot_registry__service__pb2.ListProvidersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveProvider(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/perennial.registry.v1.RegistryService/ApproveProvider',
+            protos_dot_registry_dot_v1_dot_registry__service__pb2.ApproveProviderRequest.SerializeToString,
+            protos_dot_registry_dot_v1_dot_registry__service__pb2.ProviderEntry.FromString,
             options,
             channel_credentials,
             insecure,

@@ -50,6 +50,14 @@ class RegistryServiceStub:
     """Recomputes a campaign from the topics alone and compares it with what is recorded."""
     TraceRelease: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.TraceReleaseRequest, _registry_service_pb2.Lineage]
     """From a release's digest back to its engine, adapter, dataset and the dataset's manifest."""
+    CreatePrompt: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.CreatePromptRequest, _registry_service_pb2.PromptEntry]
+    """A version of the application's prompt; the same one again is the version it was before."""
+    ListPrompts: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListPromptsRequest, _registry_service_pb2.ListPromptsResponse]
+    ListEngines: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListEnginesRequest, _registry_service_pb2.ListEnginesResponse]
+    ListProviders: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListProvidersRequest, _registry_service_pb2.ListProvidersResponse]
+    """The declared fallbacks, and which of them may answer."""
+    ApproveProvider: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ApproveProviderRequest, _registry_service_pb2.ProviderEntry]
+    """A person vouches for a declared fallback; the other way is a proposal that ends without harm."""
 
 @_typing.type_check_only
 class RegistryServiceAsyncStub(RegistryServiceStub):
@@ -72,6 +80,14 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """Recomputes a campaign from the topics alone and compares it with what is recorded."""
     TraceRelease: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.TraceReleaseRequest, _registry_service_pb2.Lineage]  # type: ignore[assignment]
     """From a release's digest back to its engine, adapter, dataset and the dataset's manifest."""
+    CreatePrompt: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.CreatePromptRequest, _registry_service_pb2.PromptEntry]  # type: ignore[assignment]
+    """A version of the application's prompt; the same one again is the version it was before."""
+    ListPrompts: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListPromptsRequest, _registry_service_pb2.ListPromptsResponse]  # type: ignore[assignment]
+    ListEngines: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListEnginesRequest, _registry_service_pb2.ListEnginesResponse]  # type: ignore[assignment]
+    ListProviders: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListProvidersRequest, _registry_service_pb2.ListProvidersResponse]  # type: ignore[assignment]
+    """The declared fallbacks, and which of them may answer."""
+    ApproveProvider: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ApproveProviderRequest, _registry_service_pb2.ProviderEntry]  # type: ignore[assignment]
+    """A person vouches for a declared fallback; the other way is a proposal that ends without harm."""
 
 class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     """What runs, what ran, and why. Needs the operator token: metadata "authorization: Bearer TOKEN"."""
@@ -175,5 +191,43 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.Lineage, _abc.Awaitable[_registry_service_pb2.Lineage]]:
         """From a release's digest back to its engine, adapter, dataset and the dataset's manifest."""
+
+    @_abc_1.abstractmethod
+    def CreatePrompt(
+        self,
+        request: _registry_service_pb2.CreatePromptRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.PromptEntry, _abc.Awaitable[_registry_service_pb2.PromptEntry]]:
+        """A version of the application's prompt; the same one again is the version it was before."""
+
+    @_abc_1.abstractmethod
+    def ListPrompts(
+        self,
+        request: _registry_service_pb2.ListPromptsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.ListPromptsResponse, _abc.Awaitable[_registry_service_pb2.ListPromptsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListEngines(
+        self,
+        request: _registry_service_pb2.ListEnginesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.ListEnginesResponse, _abc.Awaitable[_registry_service_pb2.ListEnginesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListProviders(
+        self,
+        request: _registry_service_pb2.ListProvidersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.ListProvidersResponse, _abc.Awaitable[_registry_service_pb2.ListProvidersResponse]]:
+        """The declared fallbacks, and which of them may answer."""
+
+    @_abc_1.abstractmethod
+    def ApproveProvider(
+        self,
+        request: _registry_service_pb2.ApproveProviderRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.ProviderEntry, _abc.Awaitable[_registry_service_pb2.ProviderEntry]]:
+        """A person vouches for a declared fallback; the other way is a proposal that ends without harm."""
 
 def add_RegistryServiceServicer_to_server(servicer: RegistryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from services.registry.domain.campaign import Campaign, Evaluation, State
+from services.registry.domain.campaign import Built, Campaign, Evaluation, State
 from services.registry.domain.commands import Expose, RegisterCandidate, RequestTraining, Role
 from services.registry.domain.events import Cause, Observed
-from services.registry.domain.moves import Step, await_approval, end, move, promote
-from services.registry.domain.releases import release_of
+from services.registry.domain.moves import Step, await_approval, end, move
+from services.registry.domain.releases import release_of, with_engine
 from services.registry.domain.rollout import (
     Move,
     Verdict,
@@ -14,6 +14,7 @@ from services.registry.domain.rollout import (
     figures,
     shadow_verdict,
 )
+from services.registry.domain.staging import build, crown, harmless, load, template
 from services.registry.domain.values import Dataset, Evidence, Model, Release
 
 
@@ -35,16 +36,16 @@ def advance(state: Campaign, cause: Cause) -> Step:
             state=State.EVALUATING, candidate=Model() as candidate, evaluation=Evaluation() as seen
         ):
             return _judge(state, candidate, seen, cause)
+        case Campaign(state=State.BUILDING, built=Built() as built):
+            return _take_engine(state, built, cause)
         case Campaign(state=State.LOADING, loaded=True, release=Release() as release):
             return _serve(state, release, cause)
     return state, ()
 
 
 def _train(state: Campaign, dataset: Dataset, cause: Cause) -> Step:
-    application = state.begun.application
-    run = RequestTraining(
-        f"run-{state.campaign_id}", dataset, application.recipe, application.prompt_template
-    )
+    recipe = state.begun.application.recipe
+    run = RequestTraining(f"run-{state.campaign_id}", dataset, recipe, template(state))
     reason = f"dataset version {dataset.dataset_digest[:12]}"
     return move(state, State.TRAINING, cause, reason, (), run)
 
@@ -57,7 +58,7 @@ def _evaluate(state: Campaign, dataset: Dataset, candidate: Model, cause: Cause)
         dataset=dataset,
         gate=application.gate,
         decoding=application.decoding,
-        prompt_template=application.prompt_template,
+        prompt_template=template(state),
     )
     reason = f"trained model {candidate.digest[:12]}"
     return move(state, State.EVALUATING, cause, reason, (), candidacy)
@@ -70,11 +71,25 @@ def _judge(state: Campaign, candidate: Model, evaluation: Evaluation, cause: Cau
         return end(state, State.REJECTED, cause, reason, evaluation.evidence)
     if not evaluation.passed:
         reason = f"failed evaluation overridden ({state.override_reason}): {reason}"
-    release = release_of(state.begun.application, candidate)
-    share = state.policy.shadow_share if state.begun.champion else 0.0
-    staged = replace(state, release=release)
-    expose = Expose(release, Role.SHADOW, share)
-    return move(staged, State.LOADING, cause, reason, evaluation.evidence, expose)
+    if candidate.engine is None:
+        held_out = state.dataset.held_out if state.dataset else None
+        return build(state, candidate, held_out, cause, reason, evaluation.evidence)
+    release = release_of(state.begun.application, candidate, state.begun.prompt)
+    return load(state, release, cause, reason, evaluation.evidence)
+
+
+def _take_engine(state: Campaign, built: Built, cause: Cause) -> Step:
+    """The engine's gate: it must answer as its weights do. No override passes over it."""
+    reason = f"engine {built.engine.digest[:12]}: {'; '.join(built.reasons)}"
+    if not built.passed:
+        return end(state, State.REJECTED, cause, reason, built.evidence)
+    start = state.begun
+    if start.proposed:
+        release = with_engine(start.proposed, built.engine)
+    else:
+        model = replace(state.candidate or Model(), engine=built.engine)
+        release = release_of(start.application, model, start.prompt)
+    return load(state, release, cause, reason, built.evidence)
 
 
 def _serve(state: Campaign, release: Release, cause: Cause) -> Step:
@@ -83,7 +98,7 @@ def _serve(state: Campaign, release: Release, cause: Cause) -> Step:
         return move(state, State.SHADOW, cause, "the candidate's engine answers")
     if state.policy.review and not state.approved:
         return await_approval(state, cause, "the first release is ready")
-    return promote(state, release, cause, "the application's first release")
+    return crown(state, release, cause, "the application's first release")
 
 
 def _observe(state: Campaign, release: Release, observed: Observed, cause: Cause) -> Step:
@@ -100,7 +115,7 @@ def _observe(state: Campaign, release: Release, observed: Observed, cause: Cause
     if state.paused or state.awaiting_approval:
         return state, ()
     if state.approved:
-        return promote(state, release, cause, "approved", evidence)
+        return crown(state, release, cause, "approved", evidence)
     return _follow(state, release, verdict, cause, evidence)
 
 
@@ -115,9 +130,10 @@ def _follow(
         case Move.PROMOTE if state.policy.review:
             return await_approval(state, cause, verdict.reason, evidence)
         case Move.PROMOTE:
-            return promote(state, release, cause, verdict.reason, evidence)
+            return crown(state, release, cause, verdict.reason, evidence)
         case Move.GIVE_UP:
-            return end(state, State.ROLLED_BACK, cause, verdict.reason, evidence)
+            ended, commands = end(state, State.ROLLED_BACK, cause, verdict.reason, evidence)
+            return ended, commands + harmless(release)
         case Move.ADVANCE:
             return _next_stage(state, release, cause, verdict.reason, evidence)
     return state, ()

@@ -1,32 +1,23 @@
 """What an application may say, and what it means where it says nothing."""
 
-import math
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from typing import Final
 
-from jinja2 import StrictUndefined, TemplateError, meta
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
+from services.registry.domain import terms
+from services.registry.domain.bounds import Bound, insist, outside
+from services.registry.domain.prompts import prompt_of, prompt_problems
 from services.registry.domain.values import (
     Application,
     Decoding,
-    Drift,
     Gate,
     Rollout,
     Stage,
 )
 
-NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-MAX_TEMPLATE_CHARACTERS: Final = 16_384
 DEFAULT_MAX_TOKENS: Final = 256
 DEFAULT_STAGES: Final = (Stage(0.05, 20), Stage(0.25, 40), Stage(0.5, 0))
-
-
-class Invalid(ValueError):
-    """An application that cannot be applied; the message says why and what is asked."""
 
 
 def complete(application: Application) -> Application:
@@ -37,20 +28,33 @@ def complete(application: Application) -> Application:
     """
     full = replace(
         application,
-        decoding=_decoding(application.decoding),
+        decoding=complete_decoding(application.decoding),
         gate=_gate(application.gate),
         rollout=_rollout(application.rollout),
-        drift=_drift(application.drift),
+        drift=terms.complete_drift(application.drift),
+        serving=terms.complete_serving(application.serving),
+        engine=terms.complete_engine(application.engine),
+        objectives=terms.complete_objectives(application.objectives),
+        currency=application.currency or "USD",
     )
-    for problem in _problems(full):
-        raise Invalid(problem)
+    insist(_problems(full))
     return full
 
 
-def _decoding(given: Decoding) -> Decoding:
+def complete_decoding(given: Decoding) -> Decoding:
     return replace(
         given, max_tokens=given.max_tokens or DEFAULT_MAX_TOKENS, top_p=given.top_p or 1.0
     )
+
+
+def checked_decoding(given: Decoding) -> Decoding:
+    """
+    Raises:
+        Invalid: naming the field.
+    """
+    full = complete_decoding(given)
+    insist(outside(decoding_bounds(full)))
+    return full
 
 
 def _gate(given: Gate) -> Gate:
@@ -73,48 +77,30 @@ def _rollout(given: Rollout) -> Rollout:
     )
 
 
-def _drift(given: Drift) -> Drift:
-    return Drift(
-        reference_events=given.reference_events or 500,
-        average_run_length=given.average_run_length or 100_000.0,
-        new_rows=given.new_rows or 200,
-        cooldown_s=given.cooldown_s,
-        campaign_budget=given.campaign_budget or 10,
-    )
-
-
 def _problems(full: Application) -> Iterator[str]:
-    if not NAME.fullmatch(full.name):
+    if not terms.NAME.fullmatch(full.name):
         yield f"name {full.name[:80]!r}: 1 to 63 of a-z, 0-9 and inner hyphens"
-    yield from _template_problems(full.prompt_template)
-    yield from _bounds(full)
+    yield from prompt_problems(prompt_of(full), "prompt_template", "prompt_variables")
+    yield from outside(_bounds(full))
+    yield from outside(decoding_bounds(full.decoding))
     yield from _stage_problems(full.rollout.stages)
+    yield from terms.problems(full)
 
 
-def _template_problems(template: str) -> Iterator[str]:
-    if not template:
-        return
-    if len(template) > MAX_TEMPLATE_CHARACTERS:
-        yield f"prompt_template has {len(template)} of at most {MAX_TEMPLATE_CHARACTERS} characters"
-        return
-    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
-    try:
-        names = meta.find_undeclared_variables(environment.parse(template))
-        environment.from_string(template)
-    except (TemplateError, RecursionError) as error:
-        yield f"prompt_template does not compile: {error}"
-        return
-    if names != {"question"}:
-        yield f"prompt_template must use `question` and nothing else; it uses {sorted(names)}"
-
-
-def _bounds(full: Application) -> Iterator[str]:
-    """Each number with its bounds: (name, value, least, most), both ends allowed."""
-    decoding, gate, rollout, drift = full.decoding, full.gate, full.rollout, full.drift
-    bounds: tuple[tuple[str, float, float, float], ...] = (
+def decoding_bounds(decoding: Decoding) -> tuple[Bound, ...]:
+    return (
         ("decoding.max_tokens", decoding.max_tokens, 1, 8192),
         ("decoding.temperature", decoding.temperature, 0, 2),
         ("decoding.top_p", decoding.top_p, 1e-6, 1),
+        ("decoding.top_k", decoding.top_k, 0, 1_000_000),
+        ("decoding.frequency_penalty", decoding.frequency_penalty, -2, 2),
+        ("decoding.presence_penalty", decoding.presence_penalty, -2, 2),
+    )
+
+
+def _bounds(full: Application) -> tuple[Bound, ...]:
+    gate, rollout, drift = full.gate, full.rollout, full.drift
+    return (
         ("recipe.lora_rank", full.recipe.lora_rank, 0, 256),
         ("recipe.lora_alpha", full.recipe.lora_alpha, 0, 1024),
         ("recipe.learning_rate", full.recipe.learning_rate, 0, 0.1),
@@ -134,9 +120,6 @@ def _bounds(full: Application) -> Iterator[str]:
         ("drift.cooldown_s", drift.cooldown_s, 0, 1e9),
         ("drift.campaign_budget", drift.campaign_budget, 1, 100_000),
     )
-    for name, value, least, most in bounds:
-        if not (math.isfinite(value) and least <= value <= most):
-            yield f"{name} is {value:g}: it must lie in [{least:g}, {most:g}]"
 
 
 def _stage_problems(stages: tuple[Stage, ...]) -> Iterator[str]:

@@ -6,25 +6,29 @@ from enum import StrEnum
 from services.registry.domain.commands import Role
 from services.registry.domain.error_budget import alpha_of
 from services.registry.domain.events import Observed, Start
-from services.registry.domain.values import Dataset, Evidence, Model, Release, Rollout
+from services.registry.domain.values import Dataset, Engine, Evidence, Model, Release, Rollout
 
 
 class State(StrEnum):
     """In this order, then an end.
 
-    An application without a champion goes from ``loading`` straight to ``promoted``.
+    An application without a champion goes from ``loading`` straight to ``promoted``. A proposal
+    trains nothing: it goes from ``requested`` to ``loading``, or to ``building`` when its engine
+    is to be built again.
     """
 
     REQUESTED = "requested"
     PREPARING = "preparing"
     TRAINING = "training"
     EVALUATING = "evaluating"
+    BUILDING = "building"
+    """The engine of a candidate that passed the evaluation; skipped where it has one already."""
     LOADING = "loading"
     SHADOW = "shadow"
     CANARY = "canary"
     PROMOTED = "promoted"
     REJECTED = "rejected"
-    """By the offline gate, or by the shadow."""
+    """By the offline gate, by its engine's gate, or by the shadow."""
     ROLLED_BACK = "rolled_back"
     """By the evidence of the canary; also when it was futile (the reason says so)."""
     FAILED = "failed"
@@ -40,6 +44,16 @@ ON_THE_TABLE = frozenset({State.LOADING, State.SHADOW, State.CANARY})
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
+    passed: bool
+    reasons: tuple[str, ...]
+    evidence: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The candidate's engine, and what its gate says of it."""
+
+    engine: Engine
     passed: bool
     reasons: tuple[str, ...]
     evidence: tuple[Evidence, ...]
@@ -74,6 +88,7 @@ class Campaign:
     dataset: Dataset | None = None
     candidate: Model | None = None
     evaluation: Evaluation | None = None
+    built: Built | None = None
     release: Release | None = None
     loaded: bool = False
     observed: Observed | None = None

@@ -4,24 +4,42 @@ import hashlib
 import json
 import types
 from collections.abc import Hashable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, field, fields, is_dataclass
 from enum import Enum
 from functools import cache
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+LATER: Final = "later"
+
+
+def later(default: T) -> T:
+    """A member that came after the first release of the registry.
+
+    At its default, which is proto's own (0, "", nothing), it stays out of the canonical form,
+    so that the digests of what was there before it are still the same.
+    """
+    member: T = field(default=default, metadata={LATER: True})
+    return member
 
 
 def plain(value: object) -> Any:
-    """``value`` as JSON types: dataclasses become objects, tuples lists; None is left out."""
+    """``value`` as JSON types: dataclasses become objects, tuples lists.
+
+    Left out are None, and `later` members at their defaults.
+    """
     if isinstance(value, Enum):
         return value.value
     if is_dataclass(value) and not isinstance(value, type):
-        members = ((each.name, getattr(value, each.name)) for each in fields(value))
-        return {name: plain(member) for name, member in members if member is not None}
+        members = ((each, getattr(value, each.name)) for each in fields(value))
+        return {each.name: plain(member) for each, member in members if not _absent(each, member)}
     if isinstance(value, tuple):
         return [plain(member) for member in value]
     return value
+
+
+def _absent(each: Field[Any], member: object) -> bool:
+    return member is None or (LATER in each.metadata and member == each.default)
 
 
 def restore(kind: type[T], data: Mapping[str, Any]) -> T:

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from services.registry.domain.events import Cause
+from services.registry.domain.policies import EnginePolicy, Provider
 from services.registry.domain.values import (
+    Artifact,
     Dataset,
     DatasetQuery,
     Decoding,
@@ -69,6 +71,18 @@ class RegisterCandidate:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestEngine:
+    """``held_out``: rows that the engine answers beside the weights; None: the builder's last."""
+
+    build_id: str
+    model: Model
+    policy: EnginePolicy
+    held_out: Artifact | None
+    decoding: Decoding
+    prompt_template: str
+
+
+@dataclass(frozen=True, slots=True)
 class Expose:
     """Put ``release`` beside the champion, as a shadow or a canary, for ``share`` of episodes."""
 
@@ -89,6 +103,21 @@ class Crown:
     release: Release
 
 
+@dataclass(frozen=True, slots=True)
+class Approve:
+    """``provider`` has answered users without harm: it may be a fallback."""
+
+    provider: Provider
+
+
 Command = (
-    Transition | RequestDataset | RequestTraining | RegisterCandidate | Expose | Withdraw | Crown
+    Transition
+    | RequestDataset
+    | RequestTraining
+    | RegisterCandidate
+    | RequestEngine
+    | Expose
+    | Withdraw
+    | Crown
+    | Approve
 )

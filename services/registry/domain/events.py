@@ -3,7 +3,17 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from services.registry.domain.values import Application, Dataset, Evidence, Model, Release
+from services.registry.domain.canonical import later
+from services.registry.domain.values import (
+    Application,
+    Artifact,
+    Dataset,
+    Engine,
+    Evidence,
+    Model,
+    Prompt,
+    Release,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +32,11 @@ class Start:
         champion: None while the application has none; then ``champion_model`` is None too.
         ordinal, promotions: see `error_budget`.
         active_campaign_id: another campaign of the application that is still running, or "".
+        prompt: the declared one's version; None in campaigns of before there were versions.
+        proposed: the release to be tried; None: a model is trained.
+        rebuilt: of the proposed release, whose engine is to be built again from it first.
+        held_out: rows for that engine's gate.
+        unmet: why what was proposed cannot be made, or "".
     """
 
     application: Application
@@ -31,6 +46,11 @@ class Start:
     ordinal: int = 1
     promotions: int = 0
     active_campaign_id: str = ""
+    prompt: Prompt | None = None
+    proposed: Release | None = None
+    rebuilt: Model | None = None
+    held_out: Artifact | None = None
+    unmet: str = later("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +115,28 @@ class EvaluationCompleted:
 class EvaluationFailed:
     cause: Cause
     campaign_id: str
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineBuilt:
+    """``passed``: it answers as its weights do, and fast enough."""
+
+    cause: Cause
+    campaign_id: str
+    model_digest: str
+    engine: Engine
+    passed: bool
+    reasons: tuple[str, ...]
+    evidence: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFailed:
+    cause: Cause
+    campaign_id: str
+    model_digest: str
     code: str
     reason: str
 
@@ -171,6 +213,8 @@ CampaignEvent = (
     | TrainingFailed
     | EvaluationCompleted
     | EvaluationFailed
+    | EngineBuilt
+    | EngineFailed
     | EngineLoaded
     | CanaryEvidence
     | OperatorActed

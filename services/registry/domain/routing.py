@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass, replace
 
+from services.registry.domain.canonical import later
 from services.registry.domain.commands import Crown, Expose, Role, Withdraw
+from services.registry.domain.policies import Provider, Serving
+from services.registry.domain.releases import with_provider
 from services.registry.domain.values import Release
 
 
@@ -13,6 +16,7 @@ class Table:
     Args:
         salt: of the assignment hash: the campaign's id, so that each draws its episodes anew.
         keys: hex sha256 of the application's API keys, sorted.
+        fallbacks: the champion's prompt and decoding with an external provider each.
     """
 
     application: str
@@ -24,6 +28,9 @@ class Table:
     candidate: Release | None = None
     role: Role = Role.SHADOW
     share: float = 0.0
+    serving: Serving = later(Serving())  # noqa: RUF009  (it is frozen)
+    fallbacks: tuple[Release, ...] = later(())
+    currency: str = later("")
 
 
 def route(table: Table, campaign_id: str, command: Expose | Withdraw | Crown) -> Table:
@@ -46,11 +53,19 @@ def route(table: Table, campaign_id: str, command: Expose | Withdraw | Crown) ->
             changed = replace(alone(table), champion=release)
         case Withdraw():
             changed = alone(table)
-    return _next(table, changed)
+    return numbered(table, changed)
 
 
 def with_keys(table: Table, keys: tuple[str, ...]) -> Table:
-    return _next(table, replace(table, keys=tuple(sorted(keys))))
+    return numbered(table, replace(table, keys=tuple(sorted(keys))))
+
+
+def with_terms(
+    table: Table, serving: Serving, approved: tuple[Provider, ...], currency: str
+) -> Table:
+    """What the gateway grants, and who answers when no engine does. Without a number."""
+    fallbacks = tuple(with_provider(table.champion, each) for each in approved if table.champion)
+    return replace(table, serving=serving, fallbacks=fallbacks, currency=currency)
 
 
 def alone(table: Table) -> Table:
@@ -58,7 +73,8 @@ def alone(table: Table) -> Table:
     return replace(table, campaign_id="", candidate=None, role=Role.SHADOW, share=0.0)
 
 
-def _next(table: Table, changed: Table) -> Table:
-    if changed == table and table.version:
-        return table
-    return replace(changed, version=table.version + 1)
+def numbered(before: Table, changed: Table) -> Table:
+    """``changed`` as the version after ``before``; ``before`` itself when nothing changed."""
+    if before.version and replace(changed, version=before.version) == before:
+        return before
+    return replace(changed, version=before.version + 1)

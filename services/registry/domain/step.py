@@ -8,7 +8,7 @@ change nothing, so that redelivery is harmless and a replay arrives at the same 
 from dataclasses import replace
 
 from services.registry.domain.advance import advance
-from services.registry.domain.campaign import ON_THE_TABLE, Campaign, Evaluation, State
+from services.registry.domain.campaign import ON_THE_TABLE, Built, Campaign, Evaluation, State
 from services.registry.domain.commands import RequestDataset
 from services.registry.domain.error_budget import threshold
 from services.registry.domain.events import (
@@ -18,6 +18,8 @@ from services.registry.domain.events import (
     Cause,
     DatasetRefused,
     DatasetVersioned,
+    EngineBuilt,
+    EngineFailed,
     EngineLoaded,
     EvaluationCompleted,
     EvaluationFailed,
@@ -28,6 +30,7 @@ from services.registry.domain.events import (
     TrainingStarted,
 )
 from services.registry.domain.moves import Step, end, move
+from services.registry.domain.staging import build, load
 from services.registry.domain.values import Evidence
 
 
@@ -65,14 +68,20 @@ def _begin(state: Campaign, event: Requested) -> Step:
         return end(
             state, State.FAILED, event.cause, f"campaign {start.active_campaign_id} is active"
         )
-    query = start.application.dataset
-    if event.collection:
-        query = replace(query, collection=event.collection)
+    if start.unmet:
+        return end(state, State.FAILED, event.cause, start.unmet)
     budget = (
         Evidence("alpha", state.alpha, n=start.ordinal),
         Evidence("log_e_promote_threshold", threshold(state.alpha), n=start.ordinal),
         Evidence("promotions_before", start.promotions),
     )
+    if start.rebuilt:
+        return build(state, start.rebuilt, start.held_out, event.cause, event.reason, budget)
+    if start.proposed:
+        return load(state, start.proposed, event.cause, event.reason, budget)
+    query = start.application.dataset
+    if event.collection:
+        query = replace(query, collection=event.collection)
     return move(state, State.PREPARING, event.cause, event.reason, budget, RequestDataset(query))
 
 
@@ -85,6 +94,9 @@ def _failure(state: Campaign, event: CampaignEvent) -> str:
             return f"training failed, {code}: {reason}"
         case State.EVALUATING, EvaluationFailed(code=code, reason=reason) if not state.evaluation:
             return f"evaluation reached no verdict, {code}: {reason}"
+        case State.BUILDING, EngineFailed(code=code, reason=reason) as failed if not state.built:
+            if failed.model_digest == _built_of(state):
+                return f"no engine, {code}: {reason}"
         case State.SHADOW | State.CANARY, EngineLoaded(ready=False) as loaded:
             champion = state.begun.champion
             if champion and loaded.release_digest == champion.digest:
@@ -115,12 +127,22 @@ def _learn(state: Campaign, event: CampaignEvent) -> Campaign:
             if state.candidate and done.candidate_digest == state.candidate.digest:
                 evaluation = Evaluation(done.passed, done.reasons, done.evidence)
                 return replace(state, evaluation=evaluation)
+        case State.BUILDING, EngineBuilt() as done if not state.built:
+            if done.model_digest == _built_of(state):
+                built = Built(done.engine, done.passed, done.reasons, done.evidence)
+                return replace(state, built=built)
         case State.LOADING, EngineLoaded(ready=True) as loaded:
             if state.release and loaded.release_digest == state.release.digest:
                 return replace(state, loaded=True)
         case State.SHADOW | State.CANARY, CanaryEvidence() as evidence if _fresh(state, evidence):
             return replace(state, observed=evidence.observed)
     return state
+
+
+def _built_of(state: Campaign) -> str:
+    """Digest of the model whose engine is being built."""
+    model = state.candidate or state.begun.rebuilt
+    return model.digest if model else ""
 
 
 def _fresh(state: Campaign, evidence: CanaryEvidence) -> bool:

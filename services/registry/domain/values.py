@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from services.registry.domain.canonical import later
+from services.registry.domain.policies import EnginePolicy, Objective, Provider, Serving
+
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
@@ -21,6 +24,7 @@ class Engine:
     weights: Artifact | None = None
     tokenizer: Artifact | None = None
     chat_template: str = ""
+    provider: Provider | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,19 @@ class Decoding:
     temperature: float = 0.0
     top_p: float = 0.0
     seed: int = 0
+    top_k: int = later(0)
+    frequency_penalty: float = later(0.0)
+    presence_penalty: float = later(0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One version of an application's prompt; ``template`` "" is the question itself."""
+
+    version: int = 0
+    template: str = ""
+    variables: tuple[str, ...] = ()
+    max_characters: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +119,15 @@ class Drift:
     new_rows: int = 0
     cooldown_s: float = 0.0
     campaign_budget: int = 0
+    segment_labels: tuple[str, ...] = later(())
+    approval: bool = later(False)
+    quiet_from_hour: int = later(0)
+    quiet_to_hour: int = later(0)
+    cost_per_hour: float = later(0.0)
+    cost_budget: float = later(0.0)
+    least_gain: float = later(0.0)
+    seasonal: bool = later(False)
+    conditional: bool = later(False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +142,11 @@ class Application:
     gate: Gate = field(default_factory=Gate)
     rollout: Rollout = field(default_factory=Rollout)
     drift: Drift = field(default_factory=Drift)
+    serving: Serving = later(Serving())  # noqa: RUF009  (it is frozen)
+    engine: EnginePolicy = later(EnginePolicy())  # noqa: RUF009  (it is frozen)
+    objectives: tuple[Objective, ...] = later(())
+    prompt_variables: tuple[str, ...] = later(())
+    currency: str = later("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +169,18 @@ class Release:
     engine: Engine = field(default_factory=Engine)
     prompt_template: str = ""
     decoding: Decoding = field(default_factory=Decoding)
+    prompt: Prompt | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A release that differs from an earlier one in what is set here. ``rebuild``: its engine."""
+
+    release_digest: str = ""
+    prompt_version: int = 0
+    decoding: Decoding | None = None
+    provider: Provider | None = None
+    rebuild: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ import grpc
 
 from protos.training.v1 import training_service_pb2 as messages
 from protos.training.v1 import training_service_pb2_grpc as stubs
-from services.trainer import wire
 from services.trainer.handlers import Cancel, Get, Submit
+from services.trainer.wire import training
 
 SERVICE: Final = "perennial.training.v1.TrainingService"
 WATCH_S: Final = 0.5
@@ -32,12 +32,12 @@ class TrainingServicer:
         self, request: messages.SubmitRequest, context: Context
     ) -> messages.SubmitResponse:
         job = await asyncio.to_thread(self.submit, request.request)
-        return messages.SubmitResponse(run=wire.run(job))
+        return messages.SubmitResponse(run=training.run(job))
 
     async def Get(  # noqa: N802
         self, request: messages.GetRequest, context: Context
     ) -> messages.Run:
-        return wire.run(await asyncio.to_thread(self.get, request.run_id))
+        return training.run(await asyncio.to_thread(self.get, request.run_id))
 
     async def Watch(  # noqa: N802
         self, request: messages.WatchRequest, context: Context
@@ -46,7 +46,7 @@ class TrainingServicer:
         seen: messages.Run | None = None
         while True:
             job = await asyncio.to_thread(self.get, request.run_id)
-            run = wire.run(job)
+            run = training.run(job)
             if run != seen:
                 yield run
                 seen = run
@@ -57,4 +57,4 @@ class TrainingServicer:
     async def Cancel(  # noqa: N802
         self, request: messages.CancelRequest, context: Context
     ) -> messages.Run:
-        return wire.run(await asyncio.to_thread(self.cancel, request.run_id))
+        return training.run(await asyncio.to_thread(self.cancel, request.run_id))

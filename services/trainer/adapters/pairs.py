@@ -48,25 +48,41 @@ def read_rows(path: Path) -> list[tuple[str, str]]:
     Raises:
         BadDataset: not Parquet, without the two columns, or an empty or missing value.
     """
+    return list(zip(*(_table(path)[name] for name in ("prompt", "answer")), strict=True))
+
+
+def read_named_rows(path: Path) -> list[tuple[str, str, str]]:
+    """``(record_id, prompt, answer)`` of every row, in file order.
+
+    Raises:
+        BadDataset: as ``read_rows``, or a row without an id.
+    """
+    table = _table(path)
+    names = table.get("record_id", [])
+    if not all(isinstance(name, str) and name for name in names) or not names:
+        raise BadDataset("the file has rows without a record_id")
+    return list(zip(names, table["prompt"], table["answer"], strict=True))
+
+
+def _table(path: Path) -> dict[str, list[str]]:
     import pyarrow.parquet as parquet
 
     try:
         check_parquet(path)
         table = parquet.read_table(path)
     except (RefusedFile, OSError, ValueError) as error:
-        raise BadDataset(f"the training file cannot be read: {error}") from error
+        raise BadDataset(f"the file of rows cannot be read: {error}") from error
     missing = {"prompt", "answer"} - set(table.column_names)
     if missing:
-        raise BadDataset(f"the training file has no column {', '.join(sorted(missing))}")
+        raise BadDataset(f"the file of rows has no column {', '.join(sorted(missing))}")
     if not table.num_rows:
-        raise BadDataset("the training file has no rows")
-    rows = list(
-        zip(*(table.column(name).to_pylist() for name in ("prompt", "answer")), strict=True)
-    )
-    for number, row in enumerate(rows):
+        raise BadDataset("the file of rows has no rows")
+    wanted = [name for name in ("record_id", "prompt", "answer") if name in table.column_names]
+    found: dict[str, list[str]] = {name: table.column(name).to_pylist() for name in wanted}
+    for number, row in enumerate(zip(found["prompt"], found["answer"], strict=True)):
         if not all(isinstance(value, str) and value.strip() for value in row):
             raise BadDataset(f"row {number} has an empty prompt or answer")
-    return rows
+    return found
 
 
 def tokenise(

@@ -20,13 +20,8 @@ import torch
 from peft import PeftModel
 
 from services.trainer.adapters import checkpoint, export
-from services.trainer.adapters.lora import (
-    Adapter,
-    ChatTokens,
-    adapted,
-    answer_loss,
-    rate_share,
-)
+from services.trainer.adapters.chat import ChatTokens
+from services.trainer.adapters.lora import Adapter, adapted, answer_loss, rate_share
 from services.trainer.adapters.pairs import (
     BadDataset,
     Pair,

@@ -12,13 +12,13 @@ from libs.sql.jobs import Jobs
 from libs.sql.outbox import OutboxSink
 from protos.common.v1.common_pb2 import Artifact
 from protos.training.v1.training_events_pb2 import TrainingCompleted
-from services.trainer import wire
 from services.trainer.adapters.tables import CHECKPOINTS, OUTBOX
+from services.trainer.wire import training
 
 
 def announce(connection: Connection, job: Job) -> None:
     """Tell of a run's end, in the transaction that ends it; its checkpoints are done with."""
-    event = wire.ending(job)
+    event = training.ending(job)
     outbox = OutboxSink(connection, OUTBOX)
     if isinstance(event, TrainingCompleted):
         outbox.send(TRAINING_COMPLETED, event)

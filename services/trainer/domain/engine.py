@@ -77,3 +77,8 @@ def stale(built_version: str, current_version: str | None) -> bool:
     None: nobody here runs that runtime, so nobody here can say.
     """
     return current_version is not None and built_version != current_version
+
+
+def failure_code(code: str) -> str:
+    """The code an ended build is announced with; a lost or used-up build has crashed."""
+    return "crashed" if code in {"", "exhausted", "undecodable"} else code

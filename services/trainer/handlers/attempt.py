@@ -18,9 +18,9 @@ from libs.sql.job import Job, Outcome
 from libs.sql.worker import Report
 from protos.common.v1.common_pb2 import Artifact
 from protos.training.v1.training_events_pb2 import TrainingRequested
-from services.trainer import wire
 from services.trainer.domain.run import BAD_DATASET
 from services.trainer.ports import Child, Diary, Guard
+from services.trainer.wire import training
 
 log = structlog.get_logger()
 
@@ -67,7 +67,7 @@ class Attempt:
     guard: Guard
 
     async def __call__(self, job: Job, report: Report) -> Outcome:
-        request = wire.request_of(job)
+        request = training.request_of(job)
         work = self.workshop.runs_dir / request.run_id / f"attempt-{job.attempt}"
         try:
             await asyncio.to_thread(self._prepare, request, work)
@@ -82,7 +82,7 @@ class Attempt:
         shutil.rmtree(work.parent, ignore_errors=True)  # a killed attempt cleans nothing up
         (work / "checkpoints").mkdir(parents=True)
         train = work / "train.parquet"
-        (work / "job.json").write_text(wire.job_file(request, train, self.workshop.settings()))
+        (work / "job.json").write_text(training.job_file(request, train, self.workshop.settings()))
         try:
             self.store.get_file(request.train, train)
         except Poison as error:
@@ -122,7 +122,7 @@ class Attempt:
     ) -> None:
         while (line := await lines.get()) is not None:
             if line.get("event") == "progressed":
-                report(wire.progress(line))
+                report(training.progress(line))
             try:
                 await asyncio.to_thread(self._tell, job, request, line)
             except (Retryable, FileNotFoundError) as error:
@@ -134,9 +134,9 @@ class Attempt:
         match line.get("event"):
             case "started":
                 log.info("training.started", run_id=job.key, attempt=job.attempt, **_rest(line))
-                self.diary.tell(TRAINING_STARTED, wire.started(request, job.attempt, line))
+                self.diary.tell(TRAINING_STARTED, training.started(request, job.attempt, line))
             case "progressed":
-                self.diary.tell(TRAINING_PROGRESSED, wire.progressed(request, line))
+                self.diary.tell(TRAINING_PROGRESSED, training.progressed(request, line))
             case "checkpointed":
                 kept = self.store.put_file(Path(line["path"]), SAFETENSORS)
                 self.diary.keep_checkpoint(request.run_id, line["step"], kept)
@@ -144,11 +144,11 @@ class Attempt:
                 log.info("training.told", run_id=job.key, **_rest(line))
 
     def _deliver(self, request: TrainingRequested, work: Path) -> Outcome:
-        found = wire.result((work / "result.json").read_text())
+        found = training.result((work / "result.json").read_text())
         for weights in (found.adapter, found.merged):
             self.guard(Path(weights))
         base = self.workshop.base_model
-        served = wire.engine(
+        served = training.engine(
             found,
             self.store.put_file(Path(found.engine), GGUF),
             self.store.put_file(base / "tokenizer.json", JSON),
@@ -156,7 +156,7 @@ class Attempt:
         )
         adapter = self.store.put_file(Path(found.adapter), SAFETENSORS)
         merged = self.store.put_file(Path(found.merged), SAFETENSORS)
-        return wire.completion(wire.completed(request, found, adapter, merged, served))
+        return training.completion(training.completed(request, found, adapter, merged, served))
 
 
 def _fault(work: Path, ended: Exit) -> Poison | Retryable:

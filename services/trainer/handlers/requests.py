@@ -8,8 +8,8 @@ from libs.events.delivery import Delivery
 from libs.faults import Poison
 from libs.sql.job import Job
 from protos.training.v1.training_events_pb2 import TrainingRequested
-from services.trainer import wire
 from services.trainer.ports import Runs
+from services.trainer.wire import training
 
 log = structlog.get_logger()
 
@@ -24,7 +24,7 @@ class OnTrainingRequested:
     runs: Runs
 
     def __call__(self, delivery: Delivery[TrainingRequested]) -> None:
-        request = wire.identified(delivery.event)
+        request = training.identified(delivery.event)
         fresh = self.runs.submit(request.run_id, request.SerializeToString(deterministic=True))
         log.info("training.requested", run_id=request.run_id, fresh=fresh)
 
@@ -36,7 +36,7 @@ class Submit:
     runs: Runs
 
     def __call__(self, request: TrainingRequested) -> Job:
-        wire.recipe(wire.identified(request).recipe)
+        training.recipe(training.identified(request).recipe)
         self.runs.submit(request.run_id, request.SerializeToString(deterministic=True))
         return _known(self.runs.get(request.run_id), request.run_id)
 

@@ -1,4 +1,4 @@
-"""Messages and the job's files to values, and back."""
+"""Training runs: messages and the job's files to values, and back."""
 
 import json
 import math
@@ -25,7 +25,7 @@ from protos.training.v1.training_events_pb2 import (
 from services.trainer.domain.run import BAD_RECIPE, Recipe, Result, failure_code, objection
 
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_STATES: Final = {
+STATES: Final = {
     JobState.QUEUED: service.RUN_STATE_QUEUED,
     JobState.RUNNING: service.RUN_STATE_RUNNING,
     JobState.COMPLETED: service.RUN_STATE_COMPLETED,
@@ -199,7 +199,7 @@ def run(job: Job) -> service.Run:
         run_id=job.key,
         campaign_id=request.campaign_id,
         application=request.application,
-        state=_STATES[job.state],
+        state=STATES[job.state],
         attempt=job.attempt,
         step=job.progress.step,
         total_steps=job.progress.total,

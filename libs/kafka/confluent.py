@@ -142,7 +142,8 @@ class KafkaSource:
                 "partition.assignment.strategy": "range",
                 "session.timeout.ms": SESSION_TIMEOUT_MS,
                 "max.poll.interval.ms": MAX_POLL_INTERVAL_MS,
-                "fetch.wait.max.ms": 100,
+                # The broker answers a fetch as soon as there is a record; only an idle one waits.
+                "fetch.wait.max.ms": 1000,
                 **COMMON,
             }
         )

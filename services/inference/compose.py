@@ -16,18 +16,24 @@ from libs.kafka.table import CompactedTable
 from libs.rpc.server import RpcServer
 from libs.runtime.clock import SystemClock
 from libs.runtime.service import Service
-from services.inference.adapters import triton
+from services.inference.adapters import openai_api, triton
 from services.inference.adapters.engine_host import TritonHost
 from services.inference.adapters.journal import SpoolJournal
+from services.inference.adapters.keys import Keys
 from services.inference.adapters.routing import CachedRouting
 from services.inference.adapters.spool import Spool
-from services.inference.config import Settings
+from services.inference.config import ProviderSettings, Settings
 from services.inference.domain.admission import Admission
+from services.inference.domain.cache import Cache
 from services.inference.domain.loaded import LoadedEngines
-from services.inference.handlers.answer import Answer, Runner
+from services.inference.handlers.admit import Admit
+from services.inference.handlers.answer import Answer
 from services.inference.handlers.deliver import Deliver
+from services.inference.handlers.embed import Embed
+from services.inference.handlers.external import External
 from services.inference.handlers.follow import FollowRouting, Pace
 from services.inference.handlers.mirror import Mirror
+from services.inference.handlers.runner import Runner
 from services.inference.http import OpenAiHttp
 from services.inference.rpc import SERVICE, InferenceRpc
 
@@ -40,6 +46,10 @@ def _ready() -> str | None:
 
 async def _leave() -> None:
     pass
+
+
+async def _until_stopped(stop: asyncio.Event) -> None:
+    await stop.wait()
 
 
 @dataclass(slots=True)
@@ -83,6 +93,8 @@ def build() -> Service:
     journal = SpoolJournal(spool, deliver.wake)
     topic = CompactedTable(settings.kafka, ROUTING)
     routing = CachedRouting(topic, lambda: topic.unready() is None, settings.state_dir / "routing")
+    http = openai_api.client()
+    external = External(openai_api.OpenAiProviders(http, _keys(settings.providers)), clock)
     follow = FollowRouting(
         routing=routing,
         host=_host(settings, channel),
@@ -92,15 +104,26 @@ def build() -> Service:
         replica=settings.replica,
         clock=clock,
         pace=Pace(probe_every_s=settings.probe_every_s, grace_s=settings.unload_grace_s),
+        why_not=external.why_not,
     )
-    runner = Runner(generator, loaded, journal, clock, follow.suspect)
+    runner = Runner(
+        generator=generator,
+        loaded=loaded,
+        journal=journal,
+        clock=clock,
+        on_engine_down=follow.suspect,
+        external=external,
+        cache=Cache(settings.cache_max_bytes),
+    )
     mirror = Mirror(runner, settings.max_mirrors, settings.generate_s)
-    answer = Answer(runner, Admission(settings.max_requests), mirror, settings.generate_s)
+    admit = Admit(Admission(settings.max_requests), clock)
+    answer = Answer(runner, admit, mirror, settings.generate_s)
     return Service(
         "inference",
         settings,
         [
             sink,
+            Task("providers", _until_stopped, leave=http.aclose),
             Task("delivery", deliver.serve, leave=lambda: deliver.finish(LAST_DELIVERY_S)),
             # Not ready while Kafka is away would take a replica that answers out of service:
             # readiness is the cached tables' as well, so the topic's own is not asked.
@@ -109,9 +132,14 @@ def build() -> Service:
             Task("mirror", mirror.serve),
             Task("engines", follow.serve, follow.unready),
             RpcServer(settings.rpc, InferenceRpc(routing, answer).register, [SERVICE]),
-            HttpServer(settings.http, OpenAiHttp(routing, answer).app()),
+            HttpServer(settings.http, OpenAiHttp(routing, answer, Embed(embedder)).app()),
         ],
     )
+
+
+def _keys(settings: ProviderSettings) -> Keys:
+    known = {name: key.get_secret_value() for name, key in settings.keys.items()}
+    return Keys(known, settings.keys_dir, settings.addresses)
 
 
 def _host(settings: Settings, channel: grpc.aio.Channel) -> TritonHost:

@@ -32,12 +32,26 @@ class TritonSettings(Section):
         return self
 
 
+class ProviderSettings(Section):
+    """External providers. In the names of ``keys`` and ``addresses`` a dash is an underscore."""
+
+    keys: dict[str, SecretStr] = Field(default_factory=dict)
+    """``PERENNIAL_PROVIDERS__KEYS__NAME=key``; empty for a provider that wants none. A provider
+    without a key is never called."""
+    keys_dir: Path | None = None
+    """A directory with one file for each provider, read again when it changes."""
+    addresses: dict[str, str] = Field(default_factory=dict)
+    """``PERENNIAL_PROVIDERS__ADDRESSES__NAME=https://.../v1``: the only base URL that gets the
+    key of NAME."""
+
+
 class Settings(StatefulSettings):
     kafka: KafkaSettings
     s3: S3Settings
     rpc: DoorSettings
     http: DoorSettings
     triton: TritonSettings
+    providers: ProviderSettings = ProviderSettings()
     replica: str = Field(default_factory=socket.gethostname, min_length=1)
     """Name of this process in its reports."""
     generate_s: float = Field(default=120.0, gt=0)
@@ -48,6 +62,8 @@ class Settings(StatefulSettings):
     """Sampled answers that wait to be mirrored."""
     spool_max_bytes: int = Field(default=256 * 1024 * 1024, ge=1024 * 1024)
     """Events kept on disk while Kafka is away; above it they are counted lost."""
+    cache_max_bytes: int = Field(default=64 * 1024 * 1024, ge=0)
+    """Of answers kept for applications that ask for a cache."""
     probe_every_s: float = Field(default=15.0, gt=0)
     """Between two looks at an idle engine."""
     unload_grace_s: float = Field(default=60.0, ge=0)

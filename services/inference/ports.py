@@ -8,18 +8,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from libs.events.topics import E, Topic
-from libs.faults import Retryable
-from services.inference.domain.generation import Delta, Finish, Sampling
-from services.inference.domain.release import Engine, Table
+from libs.faults import RESOURCE_EXHAUSTED, Poison, Retryable
+from services.inference.domain.generation import Delta, Finish, Message, Sampling
+from services.inference.domain.release import Engine, Provider, Table
 
 
 class EngineFailed(Retryable):
     """An engine did not answer. ``code``: engine_error, engine_down,
     engine_busy, deadline or bad_template."""
 
-    def __init__(self, message: str, *, code: str) -> None:
-        super().__init__(message, after_s=1.0)
+    def __init__(self, message: str, *, code: str, after_s: float = 1.0) -> None:
+        super().__init__(message, after_s=after_s)
         self.code = code
+
+
+class Overloaded(Poison):
+    """The request is not answered now; it may be after ``after_s`` seconds."""
+
+    def __init__(self, message: str, *, after_s: float) -> None:
+        super().__init__(message, code=RESOURCE_EXHAUSTED)
+        self.after_s = after_s
 
 
 class Generator(Protocol):
@@ -32,6 +40,28 @@ class Generator(Protocol):
 
         Raises:
             EngineFailed: it broke, is away, or took longer than ``timeout_s``.
+            Poison: ``refused_by_engine``; this prompt will never be answered.
+        """
+
+
+class Providers(Protocol):
+    """External APIs."""
+
+    def why_not(self, provider: Provider) -> str | None:
+        """Why ``provider`` cannot be called: no key is set. None when it can."""
+
+    def generate(
+        self,
+        provider: Provider,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        timeout_s: float,
+    ) -> AsyncGenerator[Delta | Finish, None]:
+        """One attempt, as of a `Generator`.
+
+        Raises:
+            EngineFailed: ``engine_busy`` with the time that it asks for, ``engine_down``,
+                ``engine_error`` for what is no answer, ``deadline`` after ``timeout_s``.
             Poison: ``refused_by_engine``; this prompt will never be answered.
         """
 

@@ -13,6 +13,7 @@ from protos.inference.v1 import inference_service_pb2 as messages
 from protos.inference.v1 import inference_service_pb2_grpc as services
 from services.inference.domain.release import Table
 from services.inference.handlers.answer import Answer
+from services.inference.handlers.generation import Generation
 from services.inference.ports import EngineFailed, Routing
 from services.inference.wire import messages as wire
 
@@ -33,7 +34,7 @@ class InferenceRpc(services.InferenceServiceServicer):
         self, request: messages.GenerateRequest, context: Any
     ) -> messages.GenerateResponse:
         table = self._table(context)
-        generation = self.answer.begin(table, wire.ask(request))
+        generation = await self._begin(table, request, context)
         try:
             text, finish = await self.answer.whole(generation, _budget_s(context))
         except EngineFailed as failure:
@@ -44,12 +45,20 @@ class InferenceRpc(services.InferenceServiceServicer):
         self, request: messages.GenerateRequest, context: Any
     ) -> AsyncGenerator[messages.GenerateChunk, None]:
         table = self._table(context)
-        generation = self.answer.begin(table, wire.ask(request))
+        generation = await self._begin(table, request, context)
         pieces = self.answer.stream(generation, _budget_s(context))
         try:
             async with aclosing(pieces):
                 async for piece in pieces:
                     yield wire.chunk(generation.id, generation.release_digest, piece)
+        except EngineFailed as failure:
+            _give_up(failure)
+
+    async def _begin(
+        self, table: Table, request: messages.GenerateRequest, context: Any
+    ) -> Generation:
+        try:
+            return await self.answer.begin(table, wire.ask(request), _budget_s(context))
         except EngineFailed as failure:
             _give_up(failure)
 

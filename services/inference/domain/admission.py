@@ -1,25 +1,214 @@
-"""How many requests may be answered at once."""
+"""Who is answered now, who waits, and who is sent away.
 
+Each application has places of its own (its concurrency), a bounded queue in three classes,
+and an allowance of tokens; all share the places of the gateway. A place that falls free goes to
+the application that has had least of them for its weight (start-time fair queueing), within it
+to the highest class, then to the one that waits longest.
+"""
+
+from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Final
+
+from services.inference.domain.serving import Limits
+
+SMOOTHING: Final = 0.1
+LEAST_RETRY_S: Final = 1.0
+MOST_RETRY_S: Final = 60.0
+
+
+class Priority(IntEnum):
+    LOW = 0
+    NORMAL = 1
+    HIGH = 2
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """A request that waits. ``queue_full`` sheds it for one of a higher class."""
+
+    application: str
+    priority: Priority
+    left: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A place is taken; `leave` gives it back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """``displaced`` lost its place in the queue to this one."""
+
+    ticket: Ticket
+    displaced: Ticket | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """``reason``: "queue_full" or "token_rate"; come again after ``after_s`` seconds."""
+
+    reason: str
+    after_s: float
+
+
+ADMITTED: Final = Admitted()
+
+
+@dataclass(slots=True)
+class Lane:
+    """One application's part."""
+
+    limits: Limits
+    at_s: float
+    balance: float = 0.0
+    under_way: int = 0
+    waiting: int = 0
+    passed: float = 0.0
+    mean_s: float = 1.0
+    queues: tuple[deque[Ticket], ...] = field(default_factory=lambda: tuple(deque() for _ in "lnh"))
+
+    def refill(self, now_s: float) -> None:
+        limits = self.limits
+        gained = (now_s - self.at_s) * limits.tokens_per_s
+        self.balance = min(self.balance + gained, limits.burst_tokens)
+        self.at_s = now_s
+
+    def open(self, now_s: float) -> bool:
+        """Whether a place and tokens are left to this application."""
+        if self.under_way >= self.limits.concurrency:
+            return False
+        if not self.limits.tokens_per_s:
+            return True
+        self.refill(now_s)
+        return self.balance > 0
+
+    def debt_s(self, now_s: float) -> float:
+        """Until tokens are left again."""
+        if not self.limits.tokens_per_s:
+            return 0.0
+        self.refill(now_s)
+        return max(0.0, -self.balance / self.limits.tokens_per_s)
+
+    def first(self) -> Ticket | None:
+        """The one to be answered next; those that left are passed over."""
+        return next((t for queue in reversed(self.queues) if (t := _head(queue))), None)
+
+    def last_below(self, priority: Priority) -> Ticket | None:
+        """The newest of the lowest class below ``priority``."""
+        for queue in self.queues[:priority]:
+            while queue and queue[-1].left:
+                queue.pop()
+            if queue:
+                return queue.pop()
+        return None
+
+
+def _head(queue: deque[Ticket]) -> Ticket | None:
+    while queue and queue[0].left:
+        queue.popleft()
+    return queue[0] if queue else None
 
 
 @dataclass(slots=True)
 class Admission:
-    """Counts requests under way against ``most``."""
+    """``most`` answers under way in all. Times are of one monotonic clock, seconds."""
 
     most: int
     under_way: int = 0
+    lanes: dict[str, Lane] = field(default_factory=dict)
+    _passed: float = 0.0
 
-    def full(self) -> bool:
-        return self.under_way >= self.most
+    def enter(
+        self, application: str, limits: Limits, priority: Priority, now_s: float
+    ) -> Admitted | Queued | Refused:
+        """Ask for a place."""
+        lane = self._lane(application, limits, now_s)
+        if not lane.waiting and self.under_way < self.most and lane.open(now_s):
+            self._take(lane)
+            return ADMITTED
+        if (debt_s := lane.debt_s(now_s)) > limits.max_wait_s:
+            return Refused("token_rate", _bounded(debt_s))
+        displaced = None
+        if lane.waiting >= limits.queue:
+            displaced = lane.last_below(priority)
+            if displaced is None:
+                return Refused("queue_full", self.retry_s(application))
+            displaced.left = True
+            lane.waiting -= 1
+        ticket = Ticket(application, priority)
+        lane.queues[priority].append(ticket)
+        lane.waiting += 1
+        return Queued(ticket, displaced)
 
-    @contextmanager
-    def seat(self) -> Iterator[None]:
-        """Hold a place for one request."""
+    def abandon(self, ticket: Ticket) -> None:
+        """It waits no longer."""
+        if not ticket.left:
+            ticket.left = True
+            self.lanes[ticket.application].waiting -= 1
+
+    def leave(self, application: str, tokens: int, seconds: float) -> None:
+        """An answer of ``tokens``, prompt and completion, ended after ``seconds``."""
+        lane = self.lanes[application]
+        lane.under_way -= 1
+        self.under_way -= 1
+        lane.balance -= tokens if lane.limits.tokens_per_s else 0
+        lane.mean_s += SMOOTHING * (seconds - lane.mean_s)
+
+    def admit(self, now_s: float) -> Iterator[Ticket]:
+        """Those whose turn has come; each has taken its place."""
+        while self.under_way < self.most:
+            lanes = [lane for lane in self.lanes.values() if lane.waiting and lane.open(now_s)]
+            if not lanes:
+                return
+            lane = min(lanes, key=lambda lane: lane.passed)
+            ticket = lane.first()
+            if ticket is None:  # cannot be: those that wait are counted
+                lane.waiting = 0
+                continue
+            ticket.left = True
+            lane.waiting -= 1
+            self._take(lane)
+            yield ticket
+
+    def wake_s(self, now_s: float) -> float | None:
+        """When tokens bring the next turn, from now; None when only an end of an answer can."""
+        waits = [
+            lane.debt_s(now_s) + 1e-3
+            for lane in self.lanes.values()
+            if lane.waiting and lane.limits.tokens_per_s
+        ]
+        return min(waits, default=None)
+
+    def retry_s(self, application: str) -> float:
+        """When it may be worth coming again: the queue's length in mean answers."""
+        lane = self.lanes[application]
+        places = max(1, min(lane.limits.concurrency, self.most))
+        return _bounded((lane.waiting + 1) * lane.mean_s / places)
+
+    def waiting(self) -> int:
+        return sum(lane.waiting for lane in self.lanes.values())
+
+    def _lane(self, application: str, limits: Limits, now_s: float) -> Lane:
+        lane = self.lanes.get(application)
+        if lane is None:
+            lane = self.lanes[application] = Lane(limits, now_s, limits.burst_tokens)
+        elif lane.limits is not limits:
+            lane.refill(now_s)
+            lane.limits = limits
+        return lane
+
+    def _take(self, lane: Lane) -> None:
+        """An application that rested does not save up turns."""
+        start = max(lane.passed, self._passed)
+        lane.passed = start + 1 / lane.limits.weight
+        self._passed = start
+        lane.under_way += 1
         self.under_way += 1
-        try:
-            yield
-        finally:
-            self.under_way -= 1
+
+
+def _bounded(seconds: float) -> float:
+    return min(max(seconds, LEAST_RETRY_S), MOST_RETRY_S)

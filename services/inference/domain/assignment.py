@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from services.inference.domain.release import Release, Role, Table
+from services.inference.domain.release import Engine, Release, Role, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +22,15 @@ def position(salt: str, unit: str) -> float:
     return int.from_bytes(head, "big") / 2**64
 
 
-def assign(table: Table, unit: str, ready: Callable[[str], bool]) -> Assignment | None:
+def assign(table: Table, unit: str, ready: Callable[[Engine], bool]) -> Assignment | None:
     """Choose between champion and canary among engines that are ``ready`` here.
 
     None when neither is. A canary alone answers everything, with ``canary_share`` 1.
     """
     champion, canary = table.route(Role.CHAMPION), table.route(Role.CANARY)
-    if champion is not None and not ready(champion.release.engine.digest):
+    if champion is not None and not ready(champion.release.engine):
         champion = None
-    if canary is not None and not ready(canary.release.engine.digest):
+    if canary is not None and not ready(canary.release.engine):
         canary = None
     if canary is None:
         return Assignment(champion.release, Role.CHAMPION, 0.0) if champion else None
@@ -41,10 +41,10 @@ def assign(table: Table, unit: str, ready: Callable[[str], bool]) -> Assignment 
     return Assignment(champion.release, Role.CHAMPION, canary.share)
 
 
-def mirror(table: Table, unit: str, ready: Callable[[str], bool]) -> Assignment | None:
+def mirror(table: Table, unit: str, ready: Callable[[Engine], bool]) -> Assignment | None:
     """The shadow release, for the sampled share of units; drawn apart from ``assign``."""
     shadow = table.route(Role.SHADOW)
-    if shadow is None or not ready(shadow.release.engine.digest):
+    if shadow is None or not ready(shadow.release.engine):
         return None
     if position(f"shadow:{table.salt}", unit) >= shadow.share:
         return None

@@ -52,8 +52,9 @@ class Ask:
 
     @property
     def question(self) -> str:
-        """The last user message; "" when the request is variables alone."""
-        return next((m.content for m in reversed(self.messages) if m.role == "user"), "")
+        """The last user message; without one, the values of the variables."""
+        values = "\n".join(self.variables[name] for name in sorted(self.variables))
+        return next((m.content for m in reversed(self.messages) if m.role == "user"), values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,16 @@ class Finish:
         if self.cumulative_logprob is None or self.completion_tokens == 0:
             return None
         return self.cumulative_logprob / self.completion_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One whole answer."""
+
+    generation_id: str
+    text: str
+    tokens: tuple[Token, ...]
+    finish: Finish
 
 
 @dataclass(frozen=True, slots=True)

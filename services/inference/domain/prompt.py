@@ -1,7 +1,9 @@
-"""From messages to the text that an engine continues."""
+"""From messages and variables to the text that an engine continues."""
 
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Never
+from types import MappingProxyType
+from typing import Final, Never
 
 from jinja2 import StrictUndefined, Template, TemplateError, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -9,28 +11,78 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from services.inference.domain.generation import Message
 from services.inference.domain.release import Release
 
+NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
-def render(release: Release, messages: tuple[Message, ...]) -> str:
-    """The prompt of ``release`` for ``messages``; its template wraps the last user message.
+
+class BadVariable(TemplateError):
+    """A variable of the request that the release's prompt does not take, or misses."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+class PromptTooLong(TemplateError):
+    """What the release's prompt renders is above its bound."""
+
+
+def render(
+    release: Release, messages: tuple[Message, ...], variables: Mapping[str, str] = NONE
+) -> str:
+    """The prompt of ``release``; its template wraps the last user message.
 
     Raises:
-        TemplateError: the release's templates cannot take these messages.
+        TemplateError: the release's templates cannot take these messages and variables;
+            `BadVariable` and `PromptTooLong` are the request's fault.
     """
-    wrapped = _wrap(release.prompt_template, messages)
     return _compiled(release.engine.chat_template, Undefined).render(
-        messages=[{"role": m.role, "content": m.content} for m in wrapped],
+        messages=[
+            {"role": m.role, "content": m.content} for m in wrapped(release, messages, variables)
+        ],
         add_generation_prompt=True,
         bos_token="",
         eos_token="",
     )
 
 
-def _wrap(template: str, messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    if not template:
+def wrapped(
+    release: Release, messages: tuple[Message, ...], variables: Mapping[str, str] = NONE
+) -> tuple[Message, ...]:
+    """``messages`` with the release's prompt around the last user message; without one, the
+    prompt of the variables alone becomes it. Raises as `render`."""
+    _check_variables(release.prompt.variables, variables)
+    last = max((at for at, message in enumerate(messages) if message.role == "user"), default=None)
+    if not release.prompt_template:
+        if last is None:
+            raise BadVariable("", "this release has no prompt: send a user message")
         return messages
-    last = max(index for index, message in enumerate(messages) if message.role == "user")
-    question = _compiled(template, StrictUndefined).render(question=messages[last].content)
-    return (*messages[:last], Message("user", question), *messages[last + 1 :])
+    question = "" if last is None else messages[last].content
+    text = _rendered(release, {**variables, "question": question})
+    if last is None:
+        return (*messages, Message("user", text))
+    return (*messages[:last], Message("user", text), *messages[last + 1 :])
+
+
+def _check_variables(declared: tuple[str, ...], variables: Mapping[str, str]) -> None:
+    for name in variables:
+        if name not in declared:
+            raise BadVariable(name, "the release's prompt has no such variable")
+    for name in declared:
+        if name not in variables:
+            raise BadVariable(name, "the release's prompt needs this variable")
+
+
+def _rendered(release: Release, values: Mapping[str, str]) -> str:
+    """The template filled, piece by piece, so that a loop cannot fill the memory."""
+    template = _compiled(release.prompt_template, StrictUndefined)
+    pieces: list[str] = []
+    size, most = 0, release.prompt.max_characters
+    for piece in template.generate(**values):
+        size += len(piece)
+        if release.prompt.version and size > most:
+            raise PromptTooLong(f"the prompt renders to more than {most} characters")
+        pieces.append(piece)
+    return "".join(pieces)
 
 
 @lru_cache(maxsize=256)

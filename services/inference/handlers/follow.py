@@ -1,6 +1,7 @@
 """Keeps the loaded engines as the routing tables want them, and reports each change."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,7 @@ from libs.faults import Poison, Retryable
 from libs.runtime.clock import Clock
 from services.inference.domain.generation import Finish, Sampling
 from services.inference.domain.loaded import LoadedEngines
-from services.inference.domain.release import Engine
+from services.inference.domain.release import Engine, Provider
 from services.inference.ports import EngineFailed, EngineHost, Generator, Journal, Routing
 from services.inference.wire.events import engine_loaded
 
@@ -46,6 +47,10 @@ class _Attendance:
     seen_answers: int = 0
 
 
+def _anyone(_: Provider) -> str | None:
+    return None
+
+
 @dataclass(slots=True)
 class FollowRouting:
     """One attendant per engine: load, probe, watch, reload when dead, retire when unrouted."""
@@ -58,6 +63,8 @@ class FollowRouting:
     replica: str
     clock: Clock
     pace: Pace = Pace()
+    why_not: Callable[[Provider], str | None] = _anyone
+    _outside: dict[str, str | None] = field(default_factory=dict)
     _wanted: dict[str, Engine] = field(default_factory=dict)
     _attended: dict[str, _Attendance] = field(default_factory=dict)
     _reported: dict[tuple[str, str, str], str | None] = field(default_factory=dict)
@@ -65,11 +72,9 @@ class FollowRouting:
 
     def changed(self) -> None:
         """Routing changed: attend to what is wanted now."""
-        self._wanted = {
-            route.release.engine.digest: route.release.engine
-            for table in self.routing.tables()
-            for route in table.routes
-        }
+        engines = [r.engine for table in self.routing.tables() for r in table.releases]
+        self._wanted = {e.digest: e for e in engines if e.provider is None}
+        self._outside = {e.digest: self.why_not(e.provider) for e in engines if e.provider}
         for digest in self._wanted:
             if digest not in self._attended:
                 attendance = self._attended[digest] = _Attendance()
@@ -104,6 +109,8 @@ class FollowRouting:
     def unready(self) -> str | None:
         """Not ready until an engine is loaded, where one is wanted."""
         if not self._wanted or any(self.loaded.ready(digest) for digest in self._wanted):
+            return None
+        if any(reason is None for reason in self._outside.values()):
             return None
         reasons = [a.failure for a in self._attended.values() if a.failure]
         return reasons[0] if reasons else "loading engines"
@@ -193,16 +200,24 @@ class FollowRouting:
             log.info("engine.unloaded", digest=digest)
         return digest not in self._wanted
 
+    def _state(self, digest: str) -> tuple[bool, str | None]:
+        """Whether it can answer, and why not where that is known."""
+        if digest in self._outside:
+            failure = self._outside[digest]
+            return failure is None, failure
+        attendance = self._attended.get(digest)
+        ready = self.loaded.ready(digest)
+        return ready, None if ready or attendance is None else attendance.failure
+
     def _report(self) -> None:
         """Tell what is newly true of each routed release."""
         routed: set[tuple[str, str, str]] = set()
         for table in self.routing.tables():
-            for release in (route.release for route in table.routes):
+            for release in table.releases:
                 key = (table.application, release.digest, table.campaign_id)
                 routed.add(key)
                 attendance = self._attended.get(release.engine.digest)
-                ready = self.loaded.ready(release.engine.digest)
-                failure = None if ready or attendance is None else attendance.failure
+                ready, failure = self._state(release.engine.digest)
                 if not ready and failure is None:
                     continue
                 if key in self._reported and self._reported[key] == failure:

@@ -29,3 +29,26 @@ EMBEDDINGS_SKIPPED: Final = Counter(
     "perennial_embeddings_skipped_total", "Events sent without an embedding", ["reason"]
 )
 BACKLOG_BYTES: Final = Gauge("perennial_event_spool_bytes", "Events on disk, not yet on Kafka")
+PROVIDER_ATTEMPTS: Final = Counter(
+    "perennial_provider_attempts_total", "Calls of external providers", ["provider", "outcome"]
+)
+PROVIDER_RETRIES: Final = Counter(
+    "perennial_provider_retries_total", "Calls of a provider that were made again", ["provider"]
+)
+PROVIDER_BREAKER: Final = Gauge(
+    "perennial_provider_breaker", "0 closed, 1 half open, 2 open", ["provider"]
+)
+FALLBACKS: Final = Counter(
+    "perennial_fallbacks_total", "Answers sought elsewhere, by what was wrong", ["code"]
+)
+SHED: Final = Counter(
+    "perennial_requests_shed_total", "Requests sent away, by class", ["priority", "reason"]
+)
+QUEUE_SECONDS: Final = Histogram(
+    "perennial_generation_queue_seconds",
+    "Waited for a place; those that did not wait are not in it",
+    buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16),
+)
+WAITING: Final = Gauge("perennial_requests_waiting", "Requests that wait for a place")
+CACHE_HITS: Final = Counter("perennial_cache_total", "Looked up answers", ["outcome"])
+CACHE_BYTES: Final = Gauge("perennial_cache_bytes", "Kept answers")

@@ -11,7 +11,8 @@ from libs.faults import Poison, Retryable
 from services.inference.domain.assignment import mirror
 from services.inference.domain.generation import Served
 from services.inference.handlers import instruments
-from services.inference.handlers.answer import Generation, Runner
+from services.inference.handlers.generation import Generation
+from services.inference.handlers.runner import Runner
 
 log = structlog.get_logger()
 
@@ -31,7 +32,7 @@ class Mirror:
     def __call__(self, generation: Generation, served: Served) -> None:
         """Mirror an answered generation if the table's sample takes its unit."""
         unit = generation.ask.episode_id or generation.id
-        shadow = mirror(generation.table, unit, self.runner.loaded.ready)
+        shadow = mirror(generation.table, unit, self.runner.ready)
         if shadow is None:
             return
         mirrored = Generation(
@@ -59,7 +60,7 @@ class Mirror:
 
     async def settle(self, generation: Generation) -> None:
         """Let the shadow answer; its failure is in its event."""
-        if not self.runner.loaded.ready(generation.assignment.release.engine.digest):
+        if not self.runner.ready(generation.assignment.release.engine):
             instruments.MIRRORS_DROPPED.labels("engine_gone").inc()
             return
         pieces = self.runner.run(generation, self.generate_s)

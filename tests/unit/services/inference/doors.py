@@ -11,7 +11,9 @@ from libs.runtime.clock import SystemClock
 from libs.runtime.config import DoorSettings
 from services.inference.domain.admission import Admission
 from services.inference.domain.loaded import LoadedEngines
-from services.inference.handlers.answer import Answer, Runner
+from services.inference.handlers.admit import Admit
+from services.inference.handlers.answer import Answer
+from services.inference.handlers.runner import Runner
 from services.inference.http import OpenAiHttp
 from services.inference.ports import Journal
 from services.inference.rpc import SERVICE, InferenceRpc
@@ -49,7 +51,7 @@ class Doors:
         self.loaded.mark(CHAMPION.engine.digest, ready=True)
         journal = self.journal or self.events
         runner = Runner(self.generator, self.loaded, journal, SystemClock(), lambda _: None)
-        answer = Answer(runner, self.admission, lambda *_: None, 30.0)
+        answer = Answer(runner, Admit(self.admission, SystemClock()), lambda *_: None, 30.0)
         rpc = InferenceRpc(self.routing, answer)
         app = OpenAiHttp(self.routing, answer).app()
         async with AsyncExitStack() as stack:

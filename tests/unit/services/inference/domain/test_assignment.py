@@ -4,13 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.inference.domain.assignment import assign, mirror, position
-from services.inference.domain.release import Role, Route
+from services.inference.domain.release import Engine, Role, Route
 from tests.unit.services.inference.fakes import CANARY, CHAMPION, SHADOW, table
 
 BOTH = table(Route(CHAMPION, Role.CHAMPION, 0.75), Route(CANARY, Role.CANARY, 0.25))
 
 
-def everything(_: str) -> bool:
+def everything(_: Engine) -> bool:
     return True
 
 
@@ -60,14 +60,14 @@ def test_both_arms_record_the_share_in_force() -> None:
 
 def test_a_canary_that_is_not_loaded_leaves_all_to_the_champion() -> None:
     for unit in map(str, range(50)):
-        chosen = assign(BOTH, unit, lambda digest: digest == CHAMPION.engine.digest)
+        chosen = assign(BOTH, unit, lambda engine: engine == CHAMPION.engine)
 
         assert chosen is not None
         assert (chosen.role, chosen.canary_share) == (Role.CHAMPION, 0.0)
 
 
 def test_a_canary_alone_answers_with_probability_one() -> None:
-    chosen = assign(BOTH, "unit", lambda digest: digest == CANARY.engine.digest)
+    chosen = assign(BOTH, "unit", lambda engine: engine == CANARY.engine)
 
     assert chosen is not None
     assert (chosen.role, chosen.canary_share) == (Role.CANARY, 1.0)

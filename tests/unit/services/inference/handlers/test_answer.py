@@ -11,8 +11,12 @@ from services.inference.domain.admission import Admission
 from services.inference.domain.generation import Delta, Finish, Served
 from services.inference.domain.loaded import LoadedEngines
 from services.inference.domain.release import Role, Route
-from services.inference.handlers.answer import Answer, Generation, Runner
-from services.inference.ports import EngineFailed
+from services.inference.domain.serving import Limits, Serving
+from services.inference.handlers.admit import Admit
+from services.inference.handlers.answer import Answer
+from services.inference.handlers.generation import Generation
+from services.inference.handlers.runner import Runner
+from services.inference.ports import EngineFailed, Overloaded
 from tests.unit.services.inference.fakes import (
     CANARY,
     CHAMPION,
@@ -35,17 +39,15 @@ class World:
     admission: Admission = field(default_factory=lambda: Admission(2))
     mirrored: list[str] = field(default_factory=list)
     suspected: list[str] = field(default_factory=list)
+    answer: Answer = field(init=False)
 
     def __post_init__(self) -> None:
         for digest in self.generator.engines:
             self.loaded.mark(digest, ready=True)
-
-    @property
-    def answer(self) -> Answer:
         runner = Runner(
             self.generator, self.loaded, self.journal, SystemClock(), self.suspected.append
         )
-        return Answer(runner, self.admission, self._mirror, 30.0)
+        self.answer = Answer(runner, Admit(self.admission, SystemClock()), self._mirror, 30.0)
 
     def _mirror(self, generation: Generation, served: Served) -> None:
         self.mirrored.append(served.generation_id)
@@ -58,7 +60,7 @@ def world() -> World:
 
 async def test_an_answer_leaves_one_whole_event(world: World) -> None:
     request = ask(episode_id="episode-9", subject="alice", labels={"shop": "7"})
-    generation = world.answer.begin(table(), request)
+    generation = await world.answer.begin(table(), request)
 
     text, finish = await world.answer.whole(generation)
 
@@ -77,7 +79,7 @@ async def test_an_answer_leaves_one_whole_event(world: World) -> None:
 
 
 async def test_the_event_is_kept_before_the_last_piece_is_given_out(world: World) -> None:
-    generation = world.answer.begin(table(), ask())
+    generation = await world.answer.begin(table(), ask())
 
     seen = [
         (isinstance(piece, Finish), len(world.journal.served))
@@ -90,7 +92,7 @@ async def test_the_event_is_kept_before_the_last_piece_is_given_out(world: World
 async def test_a_canary_answer_names_its_campaign_and_share(world: World) -> None:
     routes = (Route(CHAMPION, Role.CHAMPION, 0.0), Route(CANARY, Role.CANARY, 1.0))
 
-    await world.answer.whole(world.answer.begin(table(*routes), ask()))
+    await world.answer.whole(await world.answer.begin(table(*routes), ask()))
 
     (event,) = world.journal.served
     assert (event.role, event.canary_share) == (ROLE_CANARY, 1.0)
@@ -100,7 +102,7 @@ async def test_a_canary_answer_names_its_campaign_and_share(world: World) -> Non
 async def test_an_engine_that_breaks_midway_leaves_a_failed_event(world: World) -> None:
     world.generator.failure = EngineFailed("the engine is away", code="engine_down")
     world.generator.fail_after = 3
-    generation = world.answer.begin(table(), ask())
+    generation = await world.answer.begin(table(), ask())
 
     with pytest.raises(EngineFailed):
         await world.answer.whole(generation)
@@ -114,7 +116,7 @@ async def test_an_engine_that_breaks_midway_leaves_a_failed_event(world: World) 
 
 
 async def test_a_caller_that_closes_the_stream_leaves_a_cancelled_event(world: World) -> None:
-    generation = world.answer.begin(table(), ask())
+    generation = await world.answer.begin(table(), ask())
     async with aclosing(world.answer.stream(generation)) as pieces:
         assert isinstance(await anext(pieces), Delta)
 
@@ -126,7 +128,7 @@ async def test_a_caller_that_closes_the_stream_leaves_a_cancelled_event(world: W
 
 async def test_a_cancelled_task_frees_the_engine_and_leaves_an_event(world: World) -> None:
     world.generator.delay_s = 0.05
-    task = asyncio.create_task(world.answer.whole(world.answer.begin(table(), ask())))
+    task = asyncio.create_task(world.answer.whole(await world.answer.begin(table(), ask())))
     await asyncio.sleep(0.08)
 
     task.cancel()
@@ -137,23 +139,28 @@ async def test_a_cancelled_task_frees_the_engine_and_leaves_an_event(world: Worl
     assert world.loaded.busy(CHAMPION.engine.digest) == 0
 
 
-async def test_beyond_the_bound_requests_are_refused_at_once(world: World) -> None:
-    world.generator.delay_s = 0.05
-    begun = [world.answer.begin(table(), ask()) for _ in range(2)]
-    running = [asyncio.create_task(world.answer.whole(one)) for one in begun]
-    await asyncio.sleep(0.01)
+async def test_beyond_the_bounds_requests_wait_and_then_are_refused(world: World) -> None:
+    limits = Limits(concurrency=2, queue=1)
+    narrow = table(serving=Serving(limits=limits))
+    world.generator.delay_s = 0.005
+    begun = [await world.answer.begin(narrow, ask()) for _ in range(2)]
+    waiting = asyncio.create_task(world.answer.begin(narrow, ask()))
+    await asyncio.sleep(0)
 
-    with pytest.raises(Poison) as refusal:
-        world.answer.begin(table(), ask())
+    with pytest.raises(Overloaded) as refusal:
+        await world.answer.begin(narrow, ask())
 
-    assert refusal.value.code == "resource_exhausted"
-    await asyncio.gather(*running)
-    world.answer.begin(table(), ask())
+    assert (refusal.value.code, refusal.value.after_s) == ("resource_exhausted", 1.0)
+    for generation in begun:
+        await world.answer.whole(generation)
+    await world.answer.whole(await waiting)
+    assert [event.queue_s > 0 for event in world.journal.served] == [False, False, True]
+    assert world.admission.under_way == 0
 
 
 async def test_an_application_without_a_loaded_release_is_told_so(world: World) -> None:
     with pytest.raises(Poison) as refusal:
-        world.answer.begin(table(Route(release("other"), Role.CHAMPION, 1.0)), ask())
+        await world.answer.begin(table(Route(release("other"), Role.CHAMPION, 1.0)), ask())
 
     assert refusal.value.code == "failed_precondition"
     assert world.journal.served == []
@@ -164,7 +171,7 @@ async def test_a_release_whose_template_fails_is_a_failed_answer(world: World) -
 
     with pytest.raises(EngineFailed) as failure:
         await world.answer.whole(
-            world.answer.begin(table(Route(broken, Role.CHAMPION, 1.0)), ask())
+            await world.answer.begin(table(Route(broken, Role.CHAMPION, 1.0)), ask())
         )
 
     assert failure.value.code == "bad_template"

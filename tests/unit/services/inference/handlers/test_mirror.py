@@ -5,8 +5,10 @@ from protos.registry.v1.registry_events_pb2 import ROLE_SHADOW
 from services.inference.domain.admission import Admission
 from services.inference.domain.loaded import LoadedEngines
 from services.inference.domain.release import Role, Route
-from services.inference.handlers.answer import Answer, Runner
+from services.inference.handlers.admit import Admit
+from services.inference.handlers.answer import Answer
 from services.inference.handlers.mirror import Mirror
+from services.inference.handlers.runner import Runner
 from services.inference.ports import EngineFailed
 from tests.unit.services.inference.fakes import (
     CHAMPION,
@@ -30,10 +32,10 @@ class World:
         self.journal = MemoryJournal()
         runner = Runner(self.generator, self.loaded, self.journal, SystemClock(), lambda _: None)
         self.mirror = Mirror(runner, waiting, 30.0)
-        self.answer = Answer(runner, Admission(8), self.mirror, 30.0)
+        self.answer = Answer(runner, Admit(Admission(8), SystemClock()), self.mirror, 30.0)
 
     async def ask(self) -> str:
-        generation = self.answer.begin(TABLE, ask())
+        generation = await self.answer.begin(TABLE, ask())
         await self.answer.whole(generation)
         return generation.id
 

@@ -1,0 +1,140 @@
+"""External providers that speak OpenAI's chat completions."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from typing import Final
+
+import httpx
+import structlog
+
+from libs.faults import Poison
+from services.inference.adapters import sse
+from services.inference.adapters.keys import Keys
+from services.inference.domain.generation import Delta, Finish, Message, Sampling
+from services.inference.domain.release import Provider
+from services.inference.ports import EngineFailed
+from services.inference.wire import completions
+
+log = structlog.get_logger()
+
+CONNECT_S: Final = 5.0
+MAX_CONNECTIONS: Final = 256
+MAX_ERROR_BYTES: Final = 16 * 1024
+REFUSALS: Final = frozenset({400, 413, 422})
+"""Of this very request; any other failure may be the provider's own."""
+
+
+def client() -> httpx.AsyncClient:
+    """One for all providers. It follows no redirects and reads no proxies or keys from files."""
+    return httpx.AsyncClient(
+        trust_env=False,
+        verify=ssl.create_default_context(),
+        limits=httpx.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=30.0),
+        headers={"accept-encoding": "identity", "user-agent": "perennial"},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAiProviders:
+    """Every answer is asked for as a stream: so the first token is seen, and a hang."""
+
+    http: httpx.AsyncClient
+    keys: Keys
+
+    def why_not(self, provider: Provider) -> str | None:
+        return self.keys.why_not(provider)
+
+    async def generate(
+        self,
+        provider: Provider,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        timeout_s: float,
+    ) -> AsyncGenerator[Delta | Finish, None]:
+        if (reason := self.why_not(provider)) is not None:
+            raise EngineFailed(reason, code="engine_down")
+        bounds = sse.Bounds(asyncio.get_running_loop().time() + timeout_s)
+        body = completions.request(provider.model, messages, sampling)
+        response = await self._send(provider, body, timeout_s)
+        try:
+            async with aclosing(_pieces(provider, response, bounds)) as pieces:
+                async for piece in pieces:
+                    yield piece
+        except httpx.HTTPError as error:
+            raise _away(provider, error) from error
+        finally:
+            await response.aclose()
+
+    async def _send(self, provider: Provider, body: bytes, timeout_s: float) -> httpx.Response:
+        headers = {"content-type": "application/json"}
+        if key := self.keys.of(provider):
+            headers["authorization"] = f"Bearer {key}"
+        request = self.http.build_request(
+            "POST",
+            f"{provider.base_url}/chat/completions",
+            content=body,
+            headers=headers,
+            timeout=httpx.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s)),
+        )
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self.http.send(request, stream=True)
+        except TimeoutError:
+            raise EngineFailed("the answer took too long", code="deadline") from None
+        except httpx.HTTPError as error:
+            raise _away(provider, error) from error
+
+
+async def _pieces(
+    provider: Provider, response: httpx.Response, bounds: sse.Bounds
+) -> AsyncGenerator[Delta | Finish, None]:
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise EngineFailed("the provider packs what nobody asked for", code="engine_error")
+    source = response.aiter_raw()
+    if response.status_code != 200:
+        raise await _refusal(provider, response, bounds)
+    reading = completions.Reading()
+    if "json" in response.headers.get("content-type", ""):  # it does not stream
+        raw = b"".join([chunk async for chunk in sse.chunks(source, bounds)])
+        for piece in reading.whole(raw):
+            yield piece
+        return
+    async with aclosing(sse.data(source, bounds)) as values:
+        async for value in values:
+            if value == b"[DONE]":
+                break
+            if (delta := reading.chunk(value)) is not None:
+                yield delta
+    yield reading.finish()
+
+
+async def _refusal(provider: Provider, response: httpx.Response, bounds: sse.Bounds) -> Exception:
+    """What a status other than 200 means. The provider's own words stay in our log."""
+    bounds = sse.Bounds(bounds.ends_s, whole_bytes=MAX_ERROR_BYTES)
+    said = b""
+    with suppress(EngineFailed, httpx.HTTPError):
+        async for chunk in sse.chunks(response.aiter_raw(), bounds):
+            said += chunk
+    status = response.status_code
+    words = said[:500].decode(errors="replace")
+    log.warning("provider.refused", provider=provider.name, status=status, said=words)
+    if status in REFUSALS:
+        return Poison(f"{provider.name} refuses the request", code="refused_by_engine")
+    if status == 429:
+        after_s = completions.retry_after_s(response.headers.get("retry-after"))
+        return EngineFailed(
+            f"{provider.name} takes no more requests now", code="engine_busy", after_s=after_s
+        )
+    return EngineFailed(f"{provider.name} answers {status}", code="engine_down")
+
+
+def _away(provider: Provider, error: httpx.HTTPError) -> EngineFailed:
+    log.warning("provider.away", provider=provider.name, error=repr(error)[:500])
+    if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
+        return EngineFailed("the answer took too long", code="deadline")
+    if isinstance(error, httpx.RemoteProtocolError):
+        return EngineFailed(f"{provider.name} broke off", code="engine_error")
+    return EngineFailed(f"{provider.name} is away", code="engine_down")

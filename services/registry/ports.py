@@ -9,9 +9,11 @@ from typing import Any, Generic, Protocol, TypeVar
 from libs.events.delivery import Delivery
 from libs.events.topics import E, Topic
 from protos.registry.v1.registry_events_pb2 import CampaignTransitioned
+from protos.training.v1.training_events_pb2 import EngineBuilt
 from services.registry.domain.campaign import Campaign
+from services.registry.domain.policies import Provider
 from services.registry.domain.routing import Table
-from services.registry.domain.values import Application, Dataset, Model, Release
+from services.registry.domain.values import Application, Dataset, Model, Prompt, Release
 
 T = TypeVar("T")
 
@@ -54,6 +56,36 @@ class KeptRelease:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptPrompt:
+    """``created_by`` "": declared with the application."""
+
+    application: str
+    prompt: Prompt
+    created_by: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class KeptEngine:
+    """``current_version``: the newest one known of its runtime."""
+
+    built: EngineBuilt
+    current_version: str
+    built_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """Why a provider may be a fallback: a campaign without harm, or a person's word."""
+
+    provider: Provider
+    campaign_id: str
+    operator: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
     """``next_token`` "" on the last one."""
 
@@ -69,8 +101,34 @@ class Cut:
     token: str
 
 
+class Shelf(Protocol):
+    """What an application may try: prompts, providers, engines."""
+
+    def keep_prompt(self, prompt: Prompt, created_by: str) -> Prompt:
+        """``prompt`` with its version: the one that it has, or the next."""
+
+    def declared_prompt(self, prompt: Prompt) -> Prompt:
+        """The newest version of ``prompt``'s template and variables; kept if there is none."""
+
+    def prompt(self, version: int) -> Prompt | None: ...
+
+    def approve(self, approval: Approval) -> None:
+        """Again is no other approval: the first stays."""
+
+    def approvals(self) -> tuple[Approval, ...]: ...
+
+    def keep_engine(self, built: EngineBuilt) -> None:
+        """The newest word on an engine stands."""
+
+    def keep_runtime(self, runtime: str, version: str) -> None:
+        """The newest version that is known of ``runtime``."""
+
+
 class Work(Protocol):
     """One transaction over one application's state, and the events that leave with it."""
+
+    @property
+    def shelf(self) -> Shelf: ...
 
     def send(self, topic: Topic[E], event: E) -> str:
         """Queue an event; it leaves if and only if the transaction is committed."""
@@ -116,6 +174,10 @@ class Work(Protocol):
 
     def model(self, digest: str) -> Model | None: ...
 
+    def release(self, digest: str) -> Release | None: ...
+
+    def dataset(self, digest: str) -> Dataset | None: ...
+
 
 class Store(Protocol):
     def write(self, application: str) -> AbstractContextManager[Work]:
@@ -138,6 +200,15 @@ class Catalogue(Protocol):
     def datasets(self, application: str, cut: Cut) -> Page[KeptDataset]: ...
 
     def campaigns(self, application: str, cut: Cut) -> Page[KeptCampaign]: ...
+
+    def prompts(self, application: str, cut: Cut) -> Page[KeptPrompt]: ...
+
+    def engines(self, application: str, cut: Cut) -> Page[KeptEngine]:
+        """Newest first."""
+
+    def approvals(self, application: str) -> Sequence[Approval]: ...
+
+    def application(self, name: str) -> Applied | None: ...
 
     def campaign(self, campaign_id: str) -> KeptCampaign | None: ...
 

@@ -13,14 +13,20 @@ from libs.events.topics import CAMPAIGN_TRANSITIONED
 from libs.faults import Poison
 from libs.sql.engine import reader
 from protos.registry.v1.registry_events_pb2 import CampaignTransitioned
-from services.registry.adapters.store import applied_of, campaign_of, utc
+from services.registry.adapters.rows import utc
+from services.registry.adapters.shelf import approval_of, engine_of, prompt_of
+from services.registry.adapters.store import applied_of, campaign_of
 from services.registry.adapters.tables import (
     APPLICATIONS,
+    APPROVALS,
     CAMPAIGNS,
     DATASETS,
+    ENGINES,
     MODELS,
+    PROMPTS,
     RELEASES,
     ROUTING,
+    RUNTIMES,
     TRANSITIONS,
 )
 from services.registry.domain.canonical import loads
@@ -28,9 +34,12 @@ from services.registry.domain.routing import Table
 from services.registry.domain.values import Dataset, Model, Release
 from services.registry.ports import (
     Applied,
+    Approval,
     Cut,
     KeptCampaign,
     KeptDataset,
+    KeptEngine,
+    KeptPrompt,
     KeptRelease,
     Page,
 )
@@ -56,6 +65,24 @@ class SqlCatalogue:
 
     def campaigns(self, application: str, cut: Cut) -> Page[KeptCampaign]:
         return self._page(_of(CAMPAIGNS, application), cut, campaign_of, newest_first=True)
+
+    def prompts(self, application: str, cut: Cut) -> Page[KeptPrompt]:
+        return self._page(_of(PROMPTS, application), cut, prompt_of)
+
+    def engines(self, application: str, cut: Cut) -> Page[KeptEngine]:
+        beside = ENGINES.outerjoin(RUNTIMES, ENGINES.c.runtime == RUNTIMES.c.runtime)
+        found = sa.select(ENGINES, RUNTIMES.c.version).select_from(beside)
+        if application:
+            found = found.where(ENGINES.c.application == application)
+        return self._page(found, cut, engine_of, newest_first=True)
+
+    def approvals(self, application: str) -> Sequence[Approval]:
+        found = _of(APPROVALS, application).order_by(APPROVALS.c.seq)
+        with self._engine.connect() as connection:
+            return [approval_of(row) for row in connection.execute(found)]
+
+    def application(self, name: str) -> Applied | None:
+        return self._one(sa.select(APPLICATIONS).where(APPLICATIONS.c.name == name), applied_of)
 
     def campaign(self, campaign_id: str) -> KeptCampaign | None:
         found = sa.select(CAMPAIGNS).where(CAMPAIGNS.c.campaign_id == campaign_id)

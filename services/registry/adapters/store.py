@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, Row
@@ -15,6 +14,8 @@ from libs.runtime.clock import Clock
 from libs.sql.engine import insert_once
 from libs.sql.outbox import OutboxSink
 from protos.registry.v1.registry_events_pb2 import CampaignTransitioned
+from services.registry.adapters.rows import one, put, utc
+from services.registry.adapters.shelf import SqlShelf
 from services.registry.adapters.tables import (
     API_KEYS,
     APPLICATIONS,
@@ -32,6 +33,8 @@ from services.registry.domain.canonical import dumps, loads
 from services.registry.domain.routing import Table
 from services.registry.domain.values import Application, Dataset, Model, Release
 from services.registry.ports import Applied, KeptCampaign, Work
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +59,20 @@ class SqlWork:
     application: str
     clock: Clock
 
+    @property
+    def shelf(self) -> SqlShelf:
+        return SqlShelf(self.connection, self.application, self.clock)
+
     def send(self, topic: Topic[E], event: E) -> str:
         return OutboxSink(self.connection, OUTBOX).send(topic, event)
 
     def applied(self) -> Applied | None:
-        row = self._one(APPLICATIONS, APPLICATIONS.c.name == self.application)
+        row = one(self.connection, APPLICATIONS, APPLICATIONS.c.name == self.application)
         return applied_of(row) if row else None
 
     def apply(self, applied: Applied) -> None:
-        self._put(
+        put(
+            self.connection,
             APPLICATIONS,
             {"name": self.application},
             revision=applied.revision,
@@ -73,12 +81,12 @@ class SqlWork:
         )
 
     def table(self) -> Table:
-        row = self._one(ROUTING, ROUTING.c.application == self.application)
+        row = one(self.connection, ROUTING, ROUTING.c.application == self.application)
         return loads(Table, row.spec) if row else Table(self.application)
 
     def set_table(self, table: Table) -> None:
         key = {"application": self.application}
-        self._put(ROUTING, key, version=table.version, spec=dumps(table))
+        put(self.connection, ROUTING, key, version=table.version, spec=dumps(table))
 
     def add_key(self, sha256: str) -> None:
         row = {"application": self.application, "sha256": sha256, "created_at": self.clock.now()}
@@ -94,12 +102,13 @@ class SqlWork:
         return tuple(sorted(self.connection.scalars(found)))
 
     def campaign(self, campaign_id: str) -> KeptCampaign | None:
-        row = self._one(CAMPAIGNS, CAMPAIGNS.c.campaign_id == campaign_id)
+        row = one(self.connection, CAMPAIGNS, CAMPAIGNS.c.campaign_id == campaign_id)
         return campaign_of(row) if row else None
 
     def keep(self, campaign: KeptCampaign) -> None:
         state = campaign.state
-        self._put(
+        put(
+            self.connection,
             CAMPAIGNS,
             {"campaign_id": state.campaign_id},
             application=campaign.application,
@@ -134,7 +143,7 @@ class SqlWork:
 
     def taken(self, campaign_id: str, event_id: str) -> bool:
         same = sa.and_(INPUTS.c.campaign_id == campaign_id, INPUTS.c.event_id == event_id)
-        return self._one(INPUTS, same) is not None
+        return one(self.connection, INPUTS, same) is not None
 
     def take(self, campaign_id: str, event_id: str) -> None:
         row = {"campaign_id": campaign_id, "event_id": event_id}
@@ -158,22 +167,22 @@ class SqlWork:
         self._add(RELEASES, campaign_id, release.digest, release, dataset_digest=dataset_digest)
 
     def model(self, digest: str) -> Model | None:
-        same = sa.and_(MODELS.c.application == self.application, MODELS.c.digest == digest)
-        row = self._one(MODELS, same)
-        return loads(Model, row.spec) if row else None
+        return self._found(MODELS, digest, Model)
+
+    def release(self, digest: str) -> Release | None:
+        return self._found(RELEASES, digest, Release)
+
+    def dataset(self, digest: str) -> Dataset | None:
+        return self._found(DATASETS, digest, Dataset)
+
+    def _found(self, table: sa.Table, digest: str, kind: type[T]) -> T | None:
+        mine = sa.and_(table.c.application == self.application, table.c.digest == digest)
+        row = one(self.connection, table, mine)
+        return loads(kind, row.spec) if row else None
 
     def _valid_keys(self) -> sa.ColumnElement[bool]:
         mine = API_KEYS.c.application == self.application
         return sa.and_(mine, API_KEYS.c.revoked_at.is_(None))
-
-    def _one(self, table: sa.Table, where: sa.ColumnElement[bool]) -> Row[Any] | None:
-        return self.connection.execute(sa.select(table).where(where)).one_or_none()
-
-    def _put(self, table: sa.Table, key: dict[str, Any], **values: Any) -> None:
-        """Update the row with ``key``, or insert it."""
-        same = sa.and_(*(table.c[name] == value for name, value in key.items()))
-        if self.connection.execute(table.update().where(same).values(values)).rowcount == 0:
-            self.connection.execute(table.insert(), key | values)
 
     def _add(
         self, table: sa.Table, campaign_id: str, digest: str, value: object, **more: str
@@ -187,11 +196,6 @@ class SqlWork:
             "created_at": self.clock.now(),
         }
         insert_once(self.connection, table, row | more)
-
-
-def utc(at: datetime) -> datetime:
-    """SQLite forgets the zone; all stored times are UTC."""
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at
 
 
 def applied_of(row: Row[Any]) -> Applied:

@@ -92,4 +92,40 @@ INPUTS: Final = sa.Table(
     sa.Column("campaign_id", ID, primary_key=True),
     sa.Column("event_id", ID, primary_key=True),
 )
+PROMPTS: Final = _table(
+    "prompts",
+    sa.Column("application", NAME, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("content_sha256", HEX, nullable=False),  # of its template and variables
+    sa.Column("spec", sa.Text, nullable=False),
+    sa.Column("created_by", ID, nullable=False),
+    sa.Column("created_at", AT, nullable=False),
+    sa.UniqueConstraint("application", "version", name="uq_prompts"),
+)
+APPROVALS: Final = _table(
+    "approvals",
+    sa.Column("application", NAME, nullable=False),
+    sa.Column("identity_sha256", HEX, nullable=False),  # of the provider's name, address and model
+    sa.Column("spec", sa.Text, nullable=False),
+    sa.Column("campaign_id", ID, nullable=False),
+    sa.Column("operator", ID, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("approved_at", AT, nullable=False),
+    sa.UniqueConstraint("application", "identity_sha256", name="uq_approvals"),
+)
+ENGINES: Final = _table(
+    "engines",
+    sa.Column("application", NAME, nullable=False),
+    sa.Column("digest", HEX, nullable=False),
+    sa.Column("runtime", ID, nullable=False),
+    sa.Column("event", sa.LargeBinary, nullable=False),  # EngineBuilt
+    sa.Column("built_at", AT, nullable=False),
+    sa.UniqueConstraint("application", "digest", name="uq_engines"),
+)
+RUNTIMES: Final = sa.Table(
+    "runtimes",
+    METADATA,
+    sa.Column("runtime", ID, primary_key=True),
+    sa.Column("version", ID, nullable=False),
+)
 OUTBOX: Final = add_outbox(METADATA)

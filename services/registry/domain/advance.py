@@ -51,10 +51,12 @@ def _train(state: Campaign, dataset: Dataset, cause: Cause) -> Step:
 
 
 def _evaluate(state: Campaign, dataset: Dataset, candidate: Model, cause: Cause) -> Step:
-    application = state.begun.application
+    application, reference = state.begun.application, state.begun.champion_model
+    if reference and candidate.engine is None:
+        reference = replace(reference, engine=None)  # both answer with their weights
     candidacy = RegisterCandidate(
         candidate=candidate,
-        reference=state.begun.champion_model,
+        reference=reference,
         dataset=dataset,
         gate=application.gate,
         decoding=application.decoding,

@@ -64,7 +64,9 @@ def with_terms(
     table: Table, serving: Serving, approved: tuple[Provider, ...], currency: str
 ) -> Table:
     """What the gateway grants, and who answers when no engine does. Without a number."""
-    fallbacks = tuple(with_provider(table.champion, each) for each in approved if table.champion)
+    champion = table.champion
+    all_of_them = [with_provider(champion, each) for each in approved] if champion else []
+    fallbacks = tuple(release for release in all_of_them if release != champion)
     return replace(table, serving=serving, fallbacks=fallbacks, currency=currency)
 
 

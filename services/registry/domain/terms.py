@@ -69,6 +69,11 @@ def complete_provider(given: Provider) -> Provider:
     return replace(given, timeout_s=given.timeout_s or 30.0)
 
 
+def identity(provider: Provider) -> Provider:
+    """What an approval is of: another price or patience is no other provider."""
+    return Provider(name=provider.name, base_url=provider.base_url, model=provider.model)
+
+
 def checked_provider(given: Provider, name: str = "provider") -> Provider:
     """
     Raises:

@@ -13,6 +13,8 @@ from libs.events.topics import (
     CANARY_EVIDENCE,
     DATASET_REFUSED,
     DATASET_VERSIONED,
+    ENGINE_BUILT,
+    ENGINE_FAILED,
     ENGINE_LOADED,
     EVALUATION_COMPLETED,
     EVALUATION_FAILED,
@@ -46,6 +48,8 @@ FACTS: Final[tuple[tuple[Topic[Any], Translate], ...]] = (
     (TRAINING_FAILED, wire.training_failed),
     (EVALUATION_COMPLETED, wire.evaluation_completed),
     (EVALUATION_FAILED, wire.evaluation_failed),
+    (ENGINE_BUILT, wire.engine_built),
+    (ENGINE_FAILED, wire.engine_failed),
     (CANARY_EVIDENCE, wire.canary_evidence),
     (OPERATOR_ACTED, wire.operator_acted),
 )

@@ -12,12 +12,16 @@ import structlog
 from libs.events.topics import CAMPAIGN_TRANSITIONED, CANARY_EVIDENCE
 from libs.faults import Poison
 from libs.runtime.clock import Clock
+from services.registry.domain.bounds import Invalid
 from services.registry.domain.campaign import Campaign
 from services.registry.domain.commands import Command, Transition
 from services.registry.domain.events import CampaignEvent, Cause, Requested, Start
+from services.registry.domain.prompts import prompt_of
 from services.registry.domain.replay import state_sha256
 from services.registry.domain.step import step
+from services.registry.domain.values import Proposal
 from services.registry.handlers.perform import perform
+from services.registry.handlers.proposals import propose
 from services.registry.ports import KeptCampaign, Store, Work
 from services.registry.wire import messages
 
@@ -30,7 +34,11 @@ class Conduct:
     clock: Clock
 
     def begin(
-        self, application: str, campaign_id: str, request: Callable[[Start], Requested]
+        self,
+        application: str,
+        campaign_id: str,
+        request: Callable[[Start], Requested],
+        proposal: Proposal | None = None,
     ) -> None:
         """Begin a campaign, or refuse it where another one is active.
 
@@ -44,7 +52,7 @@ class Conduct:
             if kept is None:
                 kept = new_campaign(application, campaign_id, self.clock)
             if kept.state.sequence == 0:
-                self._step(work, kept, request(_start(work, application)))
+                self._step(work, kept, request(_start(work, application, proposal)))
 
     def take(
         self, application: str, campaign_id: str, make: Callable[[str], CampaignEvent]
@@ -87,7 +95,7 @@ class Conduct:
         moved = self._record(work, kept, state, commands, pending, digest)
         work.keep(replace(kept, state=state, sha256=digest, pending=() if moved else pending))
         for command in commands:
-            perform(work, kept.application, state, command)
+            perform(work, kept.application, state, command, self.clock.now())
 
     def _record(
         self,
@@ -129,13 +137,13 @@ def new_campaign(application: str, campaign_id: str, clock: Clock) -> KeptCampai
     return KeptCampaign(application, state, state_sha256(state), clock.now())
 
 
-def _start(work: Work, application: str) -> Start:
+def _start(work: Work, application: str, proposal: Proposal | None) -> Start:
     applied = work.applied()
     if applied is None:
         raise Poison(f"application {application} was never applied", code="unknown_application")
     champion = work.table().champion
     tests, promotions = work.tests()
-    return Start(
+    start = Start(
         application=applied.application,
         revision=applied.revision,
         champion=champion,
@@ -143,7 +151,17 @@ def _start(work: Work, application: str) -> Start:
         ordinal=tests + 1,
         promotions=promotions,
         active_campaign_id=work.active_campaign(),
+        prompt=work.shelf.declared_prompt(prompt_of(applied.application)),
     )
+    return _proposing(work, start, proposal) if proposal else start
+
+
+def _proposing(work: Work, start: Start, proposal: Proposal) -> Start:
+    try:
+        found = propose(work, start.application, proposal)
+    except Invalid as invalid:
+        return replace(start, unmet=str(invalid))
+    return replace(start, proposed=found.release, rebuilt=found.rebuilt, held_out=found.held_out)
 
 
 def _with(pending: tuple[tuple[str, str], ...], cause: Cause) -> tuple[tuple[str, str], ...]:

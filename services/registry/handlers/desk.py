@@ -2,22 +2,27 @@
 
 import base64
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from libs.events.headers import new_event_id
 from libs.events.topics import APPLICATION_APPLIED, CAMPAIGN_REQUESTED, OPERATOR_ACTED
 from libs.faults import FAILED_PRECONDITION, NOT_FOUND, Poison
 from libs.rpc.auth import digest
 from libs.runtime.clock import Clock
+from protos.common.v1.common_pb2 import Provider as ProviderMessage
 from protos.registry.v1.registry_events_pb2 import CampaignRequested, OperatorActed
-from services.registry.domain.application import Invalid, complete
+from services.registry.domain.application import complete
+from services.registry.domain.bounds import Invalid
+from services.registry.domain.prompts import prompt_of
 from services.registry.domain.routing import with_keys
 from services.registry.domain.values import Application
 from services.registry.handlers.conduct import new_campaign
 from services.registry.handlers.perform import publish
+from services.registry.handlers.proposals import named_provider, propose
 from services.registry.ports import Applied, Store, Work
 from services.registry.wire import messages
-from services.registry.wire.events import ACTIONS
+from services.registry.wire.events import ACTIONS, proposal
+from services.registry.wire.values import message
 
 KEY_BYTES = 32
 MAX_TEXT = 4096
@@ -40,13 +45,14 @@ class Desk:
         try:
             application = complete(declared)
         except Invalid as invalid:
-            raise Poison(str(invalid), code="bad_application") from invalid
+            raise refusal(invalid, "bad_application") from invalid
         with self.store.write(application.name) as work:
             known = work.applied()
             if known and known.application == application:
                 return known.revision, False
             applied = Applied(application, known.revision + 1 if known else 1)
             work.apply(applied)
+            work.shelf.declared_prompt(prompt_of(application))
             work.send(APPLICATION_APPLIED, messages.application_applied(applied))
             publish(work, with_keys(work.table(), work.keys()))
             return applied.revision, True
@@ -75,7 +81,8 @@ class Desk:
         """The new campaign's id; ``request`` comes without one.
 
         Raises:
-            Poison: ``not_found``, or ``failed_precondition`` while another one is active.
+            Poison: ``not_found``, ``failed_precondition`` while another one is active, or
+                ``bad_proposal``.
         """
         _bounded(request.collection, request.requested_by, request.reason, request.override_reason)
         with self.store.write(request.application) as work:
@@ -83,6 +90,8 @@ class Desk:
             active = work.active_campaign()
             if active:
                 raise Poison(f"campaign {active} is active", code=FAILED_PRECONDITION)
+            if request.HasField("proposal"):
+                _propose(work, request)
             request.campaign_id = new_event_id()
             work.keep(new_campaign(request.application, request.campaign_id, self.clock))
             work.send(CAMPAIGN_REQUESTED, request)
@@ -105,6 +114,29 @@ class Desk:
                 ended = f"campaign {action.campaign_id} is {kept.state.state.value} already"
                 raise Poison(ended, code=FAILED_PRECONDITION)
             work.send(OPERATOR_ACTED, action)
+
+
+def _propose(work: Work, request: CampaignRequested) -> None:
+    """Check the proposal, and write a provider's declaration into it where it names one."""
+    applied, asked = work.applied(), proposal(request)
+    if applied is None or asked is None:
+        return
+    if request.collection or request.override_reason:
+        raise Poison("a proposal trains and evaluates nothing", code="bad_proposal")
+    try:
+        if asked.provider:
+            provider = named_provider(applied.application, asked.provider)
+            request.proposal.provider.CopyFrom(message(ProviderMessage, provider))
+            asked = replace(asked, provider=provider)
+        propose(work, applied.application, asked)
+    except Invalid as invalid:
+        raise refusal(invalid, "bad_proposal") from invalid
+
+
+def refusal(invalid: Invalid, code: str) -> Poison:
+    """The fault that names the field, which is the message's first word."""
+    field = str(invalid).split(maxsplit=1)[0].rstrip(":")
+    return Poison(str(invalid), code=code, param=field)
 
 
 def _insist(work: Work, application: str) -> None:

@@ -10,6 +10,9 @@ from protos.monitor.v1.monitor_events_pb2 import CanaryEvidence, RetrainingTrigg
 from protos.preprocessing.v1.preprocessing_events_pb2 import DatasetRefused, DatasetVersioned
 from protos.registry.v1.registry_events_pb2 import CampaignRequested, OperatorActed
 from protos.training.v1.training_events_pb2 import (
+    EngineBuilt,
+    EngineFailed,
+    EngineStale,
     TrainingCompleted,
     TrainingFailed,
     TrainingStarted,
@@ -29,6 +32,7 @@ class OnCampaignRequested:
             event.application,
             event.campaign_id,
             lambda start: wire.campaign_requested(delivery, start),
+            wire.proposal(event),
         )
 
 
@@ -83,6 +87,37 @@ class OnTrainingFailed:
 
     def __call__(self, delivery: Delivery[TrainingFailed]) -> None:
         _take(self.conduct, delivery.event, wire.training_failed(delivery))
+
+
+@dataclass(frozen=True, slots=True)
+class OnEngineBuilt:
+    """Kept whoever asked for it; then it is its campaign's, if one did."""
+
+    conduct: Conduct
+
+    def __call__(self, delivery: Delivery[EngineBuilt]) -> None:
+        built = wire.engine_built(delivery)
+        with self.conduct.store.write(delivery.event.application) as work:
+            work.shelf.keep_engine(delivery.event)
+        _take(self.conduct, delivery.event, built)
+
+
+@dataclass(frozen=True, slots=True)
+class OnEngineFailed:
+    conduct: Conduct
+
+    def __call__(self, delivery: Delivery[EngineFailed]) -> None:
+        _take(self.conduct, delivery.event, wire.engine_failed(delivery))
+
+
+@dataclass(frozen=True, slots=True)
+class OnEngineStale:
+    conduct: Conduct
+
+    def __call__(self, delivery: Delivery[EngineStale]) -> None:
+        event = delivery.event
+        with self.conduct.store.write(event.application) as work:
+            work.shelf.keep_runtime(event.runtime, event.current_version)
 
 
 @dataclass(frozen=True, slots=True)

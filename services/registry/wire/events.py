@@ -1,10 +1,12 @@
 """Consumed events -> inputs of a campaign. What cannot be meant is Poison."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from libs.events.delivery import Delivery
 from libs.faults import Poison
+from protos.common.v1.common_pb2 import Interval
 from protos.evaluation.v1 import evaluation_events_pb2 as evaluation
 from protos.inference.v1 import inference_events_pb2 as inference
 from protos.monitor.v1 import monitor_events_pb2 as monitor
@@ -12,11 +14,22 @@ from protos.preprocessing.v1 import preprocessing_events_pb2 as preprocessing
 from protos.registry.v1 import registry_events_pb2 as registry
 from protos.training.v1 import training_events_pb2 as training
 from services.registry.domain import events
-from services.registry.domain.values import Application, Dataset, Evidence, Model, Release
+from services.registry.domain.values import (
+    Application,
+    Artifact,
+    Dataset,
+    Engine,
+    Evidence,
+    Model,
+    Prompt,
+    Proposal,
+    Release,
+)
 from services.registry.wire.values import given, value
 
 OPERATOR = "operator"
 RETRAINING = "retraining"
+PROPOSAL = "proposal"
 ACTIONS = {
     registry.OPERATOR_ACTION_APPROVE: events.Action.APPROVE,
     registry.OPERATOR_ACTION_PAUSE: events.Action.PAUSE,
@@ -43,7 +56,16 @@ def start(message: registry.CampaignStart) -> events.Start:
         ordinal=message.ordinal,
         promotions=message.promotions,
         active_campaign_id=message.active_campaign_id,
+        prompt=given(Prompt, message, "prompt"),
+        proposed=given(Release, message, "proposed"),
+        rebuilt=given(Model, message, "rebuilt"),
+        held_out=given(Artifact, message, "held_out"),
+        unmet=message.unmet,
     )
+
+
+def proposal(event: registry.CampaignRequested) -> Proposal | None:
+    return given(Proposal, event, "proposal")
 
 
 def campaign_requested(
@@ -54,7 +76,7 @@ def campaign_requested(
     return events.Requested(
         cause=cause(delivery),
         campaign_id=event.campaign_id,
-        kind=OPERATOR,
+        kind=PROPOSAL if event.HasField("proposal") else OPERATOR,
         collection=event.collection,
         reason=f"{told}: {event.reason}" if event.reason else told,
         override_reason=event.override_reason,
@@ -106,12 +128,15 @@ def training_completed(
 ) -> events.TrainingCompleted:
     """
     Raises:
-        Poison: ``incomplete`` when the model has no digest or no engine.
+        Poison: ``incomplete`` when the model has no digest, or neither weights nor an engine.
     """
     event = delivery.event
-    if not (event.model.digest and event.model.engine.digest):
-        raise Poison("a trained model has a digest and an engine", code="incomplete")
-    return events.TrainingCompleted(cause(delivery), event.campaign_id, value(Model, event.model))
+    model = value(Model, event.model)
+    if not event.model.engine.digest:
+        model = replace(model, engine=None)
+    if not (model.digest and (model.merged or model.engine)):
+        raise Poison("a trained model has a digest and its weights", code="incomplete")
+    return events.TrainingCompleted(cause(delivery), event.campaign_id, model)
 
 
 def training_failed(delivery: Delivery[training.TrainingFailed]) -> events.TrainingFailed:
@@ -119,18 +144,59 @@ def training_failed(delivery: Delivery[training.TrainingFailed]) -> events.Train
     return events.TrainingFailed(cause(delivery), event.campaign_id, event.code, event.reason)
 
 
+def engine_built(delivery: Delivery[training.EngineBuilt]) -> events.EngineBuilt:
+    """
+    Raises:
+        Poison: ``incomplete`` when the engine has no digest, ``bad_evidence``.
+    """
+    event = delivery.event
+    if not event.engine.digest:
+        raise Poison("an engine has a digest", code="incomplete")
+    loss = event.loss_difference
+    figures = {
+        "mean_abs_logprob_difference": event.mean_abs_logprob_difference,
+        "greedy_agreement": event.greedy_agreement,
+        "first_token_p95_s": event.first_token_p95_s,
+        "tokens_per_s": event.tokens_per_s,
+        "size_bytes": event.size_bytes,
+    }
+    return events.EngineBuilt(
+        cause=cause(delivery),
+        campaign_id=event.campaign_id,
+        model_digest=event.model_digest,
+        engine=value(Engine, event.engine),
+        passed=event.passed,
+        reasons=tuple(event.reasons),
+        evidence=(
+            _interval("loss_difference", loss),
+            *(Evidence(name, _finite(float(seen), name)) for name, seen in figures.items()),
+        ),
+    )
+
+
+def engine_failed(delivery: Delivery[training.EngineFailed]) -> events.EngineFailed:
+    event = delivery.event
+    return events.EngineFailed(
+        cause(delivery), event.campaign_id, event.model_digest, event.code, event.reason
+    )
+
+
+def _interval(name: str, seen: Interval) -> Evidence:
+    return Evidence(
+        name=name,
+        value=_finite(seen.estimate, f"{name}.estimate"),
+        lower=_finite(seen.lower, f"{name}.lower"),
+        upper=_finite(seen.upper, f"{name}.upper"),
+        n=seen.n,
+    )
+
+
 def evaluation_completed(
     delivery: Delivery[evaluation.EvaluationCompleted],
 ) -> events.EvaluationCompleted:
     event = delivery.event
     seen = tuple(
-        Evidence(
-            name=f"{segment.segment or 'all'}.{metric.metric}",
-            value=_finite(metric.difference.estimate, "difference.estimate"),
-            lower=_finite(metric.difference.lower, "difference.lower"),
-            upper=_finite(metric.difference.upper, "difference.upper"),
-            n=metric.difference.n,
-        )
+        _interval(f"{segment.segment or 'all'}.{metric.metric}", metric.difference)
         for segment in event.segments
         for metric in segment.metrics
     )

@@ -5,19 +5,33 @@ from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from protos.common.v1.common_pb2 import Artifact, Decoding, ModelVersion
+from protos.common.v1.common_pb2 import Artifact, Decoding, ModelVersion, Prompt, Provider
 from protos.preprocessing.v1.preprocessing_events_pb2 import DatasetQuery, DatasetRequested
 from protos.registry.v1 import registry_events_pb2 as registry
 from protos.registry.v1 import registry_service_pb2 as service
-from protos.registry.v1.application_pb2 import Application, Gate
-from protos.training.v1.training_events_pb2 import Recipe, TrainingRequested
+from protos.registry.v1.application_pb2 import Application, Gate, Serving
+from protos.training.v1.training_events_pb2 import (
+    EngineOrder,
+    EngineRequested,
+    Recipe,
+    TrainingRequested,
+)
 from services.registry.domain import commands
 from services.registry.domain.events import Start
 from services.registry.domain.routing import Table
+from services.registry.domain.terms import complete_serving
 from services.registry.domain.values import Evidence, Release
-from services.registry.ports import Applied, KeptCampaign, KeptDataset, KeptRelease
+from services.registry.ports import (
+    Applied,
+    Approval,
+    KeptCampaign,
+    KeptDataset,
+    KeptEngine,
+    KeptPrompt,
+    KeptRelease,
+)
 from services.registry.wire.events import OPERATOR
-from services.registry.wire.values import message
+from services.registry.wire.values import message, messages, optional
 
 ROLES = {
     commands.Role.CHAMPION: registry.ROLE_CHAMPION,
@@ -65,16 +79,30 @@ def training_requested(
 def candidate_registered(
     campaign_id: str, application: str, command: commands.RegisterCandidate
 ) -> registry.CandidateRegistered:
-    reference = command.reference
     return registry.CandidateRegistered(
         campaign_id=campaign_id,
         application=application,
         candidate=message(ModelVersion, command.candidate),
-        reference=message(ModelVersion, reference) if reference else None,
+        reference=optional(ModelVersion, command.reference),
         held_out=message(Artifact, command.dataset.held_out),
         gate=message(Gate, command.gate),
         decoding=message(Decoding, command.decoding),
         prompt_template=command.prompt_template,
+    )
+
+
+def engine_requested(
+    campaign_id: str, application: str, command: commands.RequestEngine
+) -> EngineRequested:
+    return EngineRequested(
+        build_id=command.build_id,
+        campaign_id=campaign_id,
+        application=application,
+        model=message(ModelVersion, command.model),
+        order=message(EngineOrder, command.policy),
+        held_out=optional(Artifact, command.held_out),
+        prompt_template=command.prompt_template,
+        decoding=message(Decoding, command.decoding),
     )
 
 
@@ -93,6 +121,9 @@ def routing_table(table: Table) -> registry.RoutingTable:
         salt=table.salt,
         campaign_id=table.campaign_id,
         routes=routes,
+        serving=message(Serving, complete_serving(table.serving)),
+        fallbacks=messages(registry.Release, table.fallbacks),
+        currency=table.currency or "USD",
     )
 
 
@@ -126,16 +157,20 @@ def _evidence(seen: Evidence) -> registry.Evidence:
 
 
 def campaign_start(start: Start, kind: str) -> registry.CampaignStart:
-    champion, model = start.champion, start.champion_model
     return registry.CampaignStart(
         application=message(Application, start.application),
         revision=start.revision,
         kind=kind,
-        champion=message(registry.Release, champion) if champion else None,
-        champion_model=message(ModelVersion, model) if model else None,
+        champion=optional(registry.Release, start.champion),
+        champion_model=optional(ModelVersion, start.champion_model),
         ordinal=start.ordinal,
         promotions=start.promotions,
         active_campaign_id=start.active_campaign_id,
+        prompt=optional(Prompt, start.prompt),
+        proposed=optional(registry.Release, start.proposed),
+        rebuilt=optional(ModelVersion, start.rebuilt),
+        held_out=optional(Artifact, start.held_out),
+        unmet=start.unmet,
     )
 
 
@@ -175,4 +210,35 @@ def release_entry(kept: KeptRelease, table: Table | None) -> service.ReleaseEntr
     for route in routing_table(table).routes if table else ():
         if route.release.digest == kept.release.digest:
             entry.role, entry.share = route.role, route.share
+    return entry
+
+
+def prompt_entry(kept: KeptPrompt, declared: bool) -> service.PromptEntry:
+    return service.PromptEntry(
+        application=kept.application,
+        prompt=message(Prompt, kept.prompt),
+        created_by=kept.created_by,
+        created_at=timestamp(kept.created_at),
+        declared=declared,
+    )
+
+
+def engine_entry(kept: KeptEngine) -> service.EngineEntry:
+    built = kept.built.engine.runtime_version
+    return service.EngineEntry(
+        built=kept.built,
+        stale=bool(kept.current_version) and kept.current_version != built,
+        current_version=kept.current_version or built,
+        built_at=timestamp(kept.built_at),
+    )
+
+
+def provider_entry(provider: object, approval: Approval | None) -> service.ProviderEntry:
+    entry = service.ProviderEntry(provider=message(Provider, provider))
+    if approval:
+        entry.approved = True
+        entry.approved_by = approval.operator
+        entry.reason = approval.reason
+        entry.campaign_id = approval.campaign_id
+        entry.approved_at.CopyFrom(timestamp(approval.at))
     return entry

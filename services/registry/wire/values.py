@@ -29,3 +29,8 @@ def message(kind: type[M], value: object) -> M:
 
 def messages(kind: type[M], values: Iterable[object]) -> list[M]:
     return [message(kind, each) for each in values]
+
+
+def optional(kind: type[M], value: object | None) -> M | None:
+    """``value`` as a message; absent where it is None."""
+    return None if value is None else message(kind, value)

@@ -16,7 +16,11 @@ def config(model: str, **values: str) -> ModelConfig:
 
 
 def test_no_template_is_forgotten() -> None:
-    assert {path.parent.name for path in MODELS.glob("*/config.pbtxt")} == {"embedding", "llm"}
+    assert {path.parent.name for path in MODELS.glob("*/config.pbtxt")} == {
+        "embedding",
+        "llm",
+        "tensorrt_llm",
+    }
 
 
 def test_the_engine_streams_and_only_the_text_is_required() -> None:

@@ -1,0 +1,1 @@
+"""Engines of TensorRT-LLM: which image has what, what fits which GPU, commands, repositories."""

@@ -29,11 +29,8 @@ CANCELLATION_S = 0.02
 REBUILD_S = 5.0
 News = tuple[Request, str, Any]
 """A request, what kind of news it is ("tokens" or one of ``CODES``), and the news."""
-CODES = {
-    "cancelled": pb_utils.TritonError.CANCELLED,
-    "refused": pb_utils.TritonError.INVALID_ARG,
-    "failed": pb_utils.TritonError.INTERNAL,
-}
+CODES = {"cancelled": "CANCELLED", "refused": "INVALID_ARG", "failed": "INTERNAL"}
+"""Names: ``pb_utils`` has its classes only once the model is made."""
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
 
@@ -181,7 +178,7 @@ class TritonPythonModel:
                 if kind == "tokens":
                     self._tell(request, *news_of_it)
                 else:
-                    self._end(request, error=pb_utils.TritonError(news_of_it, CODES[kind]))
+                    self._end(request, error=_error(news_of_it, CODES[kind]))
             except Exception as error:
                 pb_utils.Logger.log_error(f"answer not sent: {error!r}")
                 self._end(
@@ -221,6 +218,10 @@ class TritonPythonModel:
             self._inside -= 1
         response = pb_utils.InferenceResponse(list(tensors), error=error)
         request.sender.send(response, flags=FINAL)
+
+
+def _error(message: str, code: str) -> Any:
+    return pb_utils.TritonError(message, getattr(pb_utils.TritonError, code))
 
 
 def _refuse(sender: Any, message: str, code: Any) -> None:

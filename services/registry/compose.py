@@ -26,6 +26,7 @@ from services.registry.handlers import inputs
 from services.registry.handlers.audit import ReplayCampaign
 from services.registry.handlers.conduct import Conduct
 from services.registry.handlers.desk import Desk
+from services.registry.handlers.library import Library
 from services.registry.rpc import SERVICE, RegistryServicer
 
 GROUP: Final = "registry"
@@ -63,7 +64,10 @@ def build() -> Service:
     engine, clock = connect(settings.sql.url), SystemClock()
     store, catalogue = SqlStore(engine, clock), SqlCatalogue(engine)
     servicer = RegistryServicer(
-        Desk(store, clock), catalogue, ReplayCampaign(catalogue, KafkaLog(settings.kafka))
+        Desk(store, clock),
+        Library(store, catalogue, clock),
+        catalogue,
+        ReplayCampaign(catalogue, KafkaLog(settings.kafka)),
     )
     relayed, buried = KafkaSink(settings.kafka), KafkaSink(settings.kafka)
     return Service(

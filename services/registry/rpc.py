@@ -17,9 +17,10 @@ from protos.registry.v1.registry_events_pb2 import (
     OperatorActed,
     RoutingTable,
 )
-from services.registry.domain.values import Application
+from services.registry.domain.values import Application, Prompt
 from services.registry.handlers.audit import ReplayCampaign
 from services.registry.handlers.desk import Desk
+from services.registry.handlers.library import Library
 from services.registry.handlers.lineage import trace
 from services.registry.ports import Catalogue, Cut
 from services.registry.wire import messages
@@ -35,8 +36,11 @@ MAX_PAGE_SIZE: Final = 500
 
 
 class RegistryServicer(pb_grpc.RegistryServiceServicer):
-    def __init__(self, desk: Desk, catalogue: Catalogue, replay: ReplayCampaign) -> None:
+    def __init__(
+        self, desk: Desk, library: Library, catalogue: Catalogue, replay: ReplayCampaign
+    ) -> None:
         self._desk = desk
+        self._library = library
         self._catalogue = catalogue
         self._replay = replay
 
@@ -114,6 +118,7 @@ class RegistryServicer(pb_grpc.RegistryServiceServicer):
             requested_by=request.operator,
             reason=request.reason,
             override_reason=request.override_reason,
+            proposal=request.proposal if request.HasField("proposal") else None,
         )
         campaign_id = await asyncio.to_thread(self._desk.start_campaign, asked)
         return pb.StartCampaignResponse(campaign_id=campaign_id)
@@ -160,6 +165,59 @@ class RegistryServicer(pb_grpc.RegistryServiceServicer):
 
     async def TraceRelease(self, request: pb.TraceReleaseRequest, context: Context) -> pb.Lineage:
         return await asyncio.to_thread(trace, self._catalogue, request.release_digest)
+
+    async def CreatePrompt(
+        self, request: pb.CreatePromptRequest, context: Context
+    ) -> pb.PromptEntry:
+        def create() -> pb.PromptEntry:
+            given = value(Prompt, request.prompt)
+            kept = self._library.create_prompt(request.application, given, request.operator)
+            return messages.prompt_entry(kept, self._library.is_declared(kept))
+
+        return await asyncio.to_thread(create)
+
+    async def ListPrompts(
+        self, request: pb.ListPromptsRequest, context: Context
+    ) -> pb.ListPromptsResponse:
+        def read() -> pb.ListPromptsResponse:
+            page = self._catalogue.prompts(request.application, cut(request))
+            return pb.ListPromptsResponse(
+                prompts=[
+                    messages.prompt_entry(kept, self._library.is_declared(kept))
+                    for kept in page.items
+                ],
+                next_page_token=page.next_token,
+            )
+
+        return await asyncio.to_thread(read)
+
+    async def ListEngines(
+        self, request: pb.ListEnginesRequest, context: Context
+    ) -> pb.ListEnginesResponse:
+        page = await asyncio.to_thread(self._catalogue.engines, request.application, cut(request))
+        return pb.ListEnginesResponse(
+            engines=map(messages.engine_entry, page.items), next_page_token=page.next_token
+        )
+
+    async def ListProviders(
+        self, request: pb.ListProvidersRequest, context: Context
+    ) -> pb.ListProvidersResponse:
+        found = await asyncio.to_thread(self._library.providers, request.application)
+        return pb.ListProvidersResponse(
+            providers=[messages.provider_entry(*answerer) for answerer in found]
+        )
+
+    async def ApproveProvider(
+        self, request: pb.ApproveProviderRequest, context: Context
+    ) -> pb.ProviderEntry:
+        answerer = await asyncio.to_thread(
+            self._library.approve,
+            request.application,
+            request.name,
+            request.operator,
+            request.reason,
+        )
+        return messages.provider_entry(*answerer)
 
 
 def cut(request: Any) -> Cut:

@@ -35,6 +35,7 @@ def complete(application: Application) -> Application:
         serving=terms.complete_serving(application.serving),
         engine=terms.complete_engine(application.engine),
         objectives=terms.complete_objectives(application.objectives),
+        prompt_variables=tuple(sorted(application.prompt_variables)),
         currency=application.currency or "USD",
     )
     insist(_problems(full))

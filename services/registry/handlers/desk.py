@@ -26,6 +26,7 @@ from services.registry.wire.values import message
 
 KEY_BYTES = 32
 MAX_TEXT = 4096
+MAX_NAME = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Desk:
         random = base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).rstrip(b"=")
         key = f"pk-{random.decode()}"
         with self.store.write(application) as work:
-            _insist(work, application)
+            insist_on(work, application)
             work.add_key(digest(key))
             publish(work, with_keys(work.table(), work.keys()))
         return key, digest(key)
@@ -84,9 +85,9 @@ class Desk:
             Poison: ``not_found``, ``failed_precondition`` while another one is active, or
                 ``bad_proposal``.
         """
-        _bounded(request.collection, request.requested_by, request.reason, request.override_reason)
+        bounded(request.collection, request.requested_by, request.reason, request.override_reason)
         with self.store.write(request.application) as work:
-            _insist(work, request.application)
+            insist_on(work, request.application)
             active = work.active_campaign()
             if active:
                 raise Poison(f"campaign {active} is active", code=FAILED_PRECONDITION)
@@ -102,7 +103,7 @@ class Desk:
         Raises:
             Poison: ``unknown_action``, or ``failed_precondition`` when the campaign has ended.
         """
-        _bounded(action.operator, action.reason)
+        bounded(action.operator, action.reason)
         if action.action not in ACTIONS:
             raise Poison("action: approve, pause, resume or abort", code="unknown_action")
         action.application = application
@@ -139,11 +140,11 @@ def refusal(invalid: Invalid, code: str) -> Poison:
     return Poison(str(invalid), code=code, param=field)
 
 
-def _insist(work: Work, application: str) -> None:
+def insist_on(work: Work, application: str) -> None:
     if work.applied() is None:
         raise Poison(f"no application {application[:80]!r}", code=NOT_FOUND)
 
 
-def _bounded(*texts: str) -> None:
-    if any(len(text) > MAX_TEXT for text in texts):
-        raise Poison(f"texts have at most {MAX_TEXT} characters", code="too_long")
+def bounded(*texts: str, most: int = MAX_TEXT) -> None:
+    if any(len(text) > most for text in texts):
+        raise Poison(f"texts have at most {most} characters", code="too_long")

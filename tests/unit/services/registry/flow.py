@@ -24,6 +24,7 @@ from services.registry.domain.values import Application
 from services.registry.handlers.audit import ReplayCampaign
 from services.registry.handlers.conduct import Conduct
 from services.registry.handlers.desk import Desk
+from services.registry.handlers.library import Library
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Registry:
         self.store = SqlStore(self.engine, self.clock)
         self.catalogue = SqlCatalogue(self.engine)
         self.desk = Desk(self.store, self.clock)
+        self.library = Library(self.store, self.catalogue, self.clock)
         self.replay = ReplayCampaign(self.catalogue, MemoryLog(self.broker))
         self.relay = OutboxRelay(self.engine, OUTBOX, self.broker.sink())
         self.restart()

@@ -25,7 +25,7 @@ def registry(tmp_path: Path) -> Registry:
 
 @pytest.fixture
 def door(registry: Registry) -> RegistryServicer:
-    return RegistryServicer(registry.desk, registry.catalogue, registry.replay)
+    return RegistryServicer(registry.desk, registry.library, registry.catalogue, registry.replay)
 
 
 async def test_a_changed_application_is_the_next_revision(door: RegistryServicer) -> None:

@@ -12,6 +12,7 @@ from libs.events.topics import (
     CAMPAIGN_TRANSITIONED,
     DATASET_VERSIONED,
     DRIFT_DETECTED,
+    ENGINE_BUILT,
     ENGINE_LOADED,
     EVALUATION_COMPLETED,
     RETRAINING_TRIGGERED,
@@ -35,6 +36,7 @@ FACTS: Final[tuple[Topic[Any], ...]] = (
     CAMPAIGN_TRANSITIONED,
     DATASET_VERSIONED,
     DRIFT_DETECTED,
+    ENGINE_BUILT,
     ENGINE_LOADED,
     EVALUATION_COMPLETED,
     RETRAINING_TRIGGERED,
@@ -42,7 +44,7 @@ FACTS: Final[tuple[Topic[Any], ...]] = (
     TRAINING_COMPLETED,
     TRAINING_STARTED,
 )
-ENDED: Final = frozenset({"promoted", "rejected", "rolled_back", "superseded", "failed", "aborted"})
+ENDED: Final = frozenset({"promoted", "rejected", "rolled_back", "failed", "aborted"})
 
 
 @dataclass(frozen=True, slots=True)

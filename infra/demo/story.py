@@ -22,7 +22,9 @@ from services.cli.session import Session
 LOOK_EVERY_S: Final = 1.0
 SETTLE_WITHIN_S: Final = 120.0
 CAMPAIGN_WITHIN_S: Final = 900.0
-BEFORE_TRAFFIC: Final = frozenset({"requested", "preparing", "training", "evaluating", "loading"})
+BEFORE_TRAFFIC: Final = frozenset(
+    {"requested", "preparing", "training", "evaluating", "building", "loading"}
+)
 
 
 class StoryFailedError(Exception):

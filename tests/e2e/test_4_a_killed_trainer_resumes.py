@@ -37,5 +37,7 @@ def test_a_killed_trainer_resumes_from_its_last_checkpoint(
     assert [one.attempt for one in attempts] == [1, 2]
     assert attempts[1].resumed_from_step > 0
     eventually(
-        lambda: observer.campaign(campaign).state in ENDED | {"shadow", "loading"}, "a verdict", 200
+        lambda: observer.campaign(campaign).state in ENDED | {"shadow", "loading", "building"},
+        "a verdict",
+        200,
     )

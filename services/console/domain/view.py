@@ -17,9 +17,12 @@ from services.console.domain.snapshot import (
     Transition,
 )
 
-PATH: Final = ("requested", "preparing", "training", "evaluating", "loading", "shadow", "canary")
+PATH: Final = (
+    *("requested", "preparing", "training", "evaluating", "building", "loading"),
+    *("shadow", "canary"),
+)
 GOOD_END: Final = "promoted"
-BAD_ENDS: Final = frozenset({"rejected", "rolled_back", "failed", "aborted", "superseded"})
+BAD_ENDS: Final = frozenset({"rejected", "rolled_back", "failed", "aborted"})
 ROLES: Final = ("champion", "canary", "shadow")
 GROUPS: Final = 4
 """Consumer groups named per topic."""
@@ -102,7 +105,7 @@ def tone_of(state: str) -> Tone:
     if state == GOOD_END:
         return Tone.GOOD
     if state in BAD_ENDS:
-        return Tone.CALM if state in {"superseded", "aborted"} else Tone.BAD
+        return Tone.CALM if state == "aborted" else Tone.BAD
     return Tone.BUSY
 
 

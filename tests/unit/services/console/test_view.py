@@ -14,7 +14,7 @@ from tests.unit.services.console.fakes import NOON, campaign, release, signal, t
 def test_the_way_shows_what_is_behind_now_and_ahead() -> None:
     way = view.stages(campaign("requested", "preparing", "training"))
 
-    assert [stage.tone for stage in way] == [Tone.GOOD, Tone.GOOD, Tone.BUSY, *[Tone.CALM] * 5]
+    assert [stage.tone for stage in way] == [Tone.GOOD, Tone.GOOD, Tone.BUSY, *[Tone.CALM] * 6]
     assert way[-1].name == "promoted"
 
 

@@ -9,6 +9,7 @@ from protos.registry.v1.registry_events_pb2 import OperatorAction
 from protos.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from services.cli import show
 from services.cli.applications import Name
+from services.cli.proposals import Wanted, decoding_of, proposal
 from services.cli.session import TIMEOUT_S, Session
 
 app = typer.Typer(help="Campaigns: runs of the loop.", no_args_is_help=True)
@@ -25,20 +26,34 @@ def registry() -> RegistryServiceStub:
 def start(
     application: Name,
     collection: Annotated[str, typer.Option(help="Training rows of this collection.")] = "",
+    prompt: Annotated[int, typer.Option(help="Try this version of the prompt.")] = 0,
+    decoding: Annotated[
+        list[str] | None, typer.Option(help="Try NAME=VALUE instead of the champion's; repeat.")
+    ] = None,
+    release: Annotated[str, typer.Option(help="Try this earlier release; its digest.")] = "",
+    provider: Annotated[str, typer.Option(help="Try this declared fallback.")] = "",
+    rebuild: Annotated[bool, typer.Option(help="Build the engine anew and try it.")] = False,
     reason: Reason = "",
     override: Annotated[str, typer.Option(help="Why a failed evaluation is passed over.")] = "",
     operator: Operator = "operator",
     as_json: show.AsJson = False,
 ) -> None:
-    """Train a candidate on what is there now and put it through the loop."""
+    """Train a candidate on what is there now and put it through the loop.
+
+    With --prompt, --decoding, --release, --provider or --rebuild nothing is trained: what is
+    named is tried against the champion.
+    """
+    door = registry()
+    wanted = Wanted(prompt, tuple(decoding or ()), release, provider, rebuild)
     request = messages.StartCampaignRequest(
         application=application,
         collection=collection,
         operator=operator,
         reason=reason,
         override_reason=override,
+        proposal=proposal(wanted, lambda: decoding_of(door, application, release)),
     )
-    started = registry().StartCampaign(request, timeout=TIMEOUT_S)
+    started = door.StartCampaign(request, timeout=TIMEOUT_S)
     show.rows("campaign", [{"campaign_id": started.campaign_id}], as_json)
 
 

@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from services.cli import answers, applications, campaigns, letters, lineage, reconcile, status
+from services.cli import (
+    answers,
+    applications,
+    campaigns,
+    letters,
+    lineage,
+    prompts,
+    providers,
+    reconcile,
+    status,
+)
 
 app = typer.Typer(
     name="perennial",
@@ -21,6 +31,8 @@ app.command("generate")(answers.generate)
 app.command("feedback")(answers.feedback)
 app.command("releases")(applications.releases)
 app.add_typer(campaigns.app, name="campaign")
+app.add_typer(prompts.app, name="prompt")
+app.add_typer(providers.app, name="provider")
 app.command("trace")(lineage.trace)
 app.add_typer(letters.app, name="dlq")
 app.command("reconcile")(reconcile.reconcile)

@@ -118,6 +118,7 @@ def build() -> Service:
     mirror = Mirror(runner, settings.max_mirrors, settings.generate_s)
     admit = Admit(Admission(settings.max_requests), clock)
     answer = Answer(runner, admit, mirror, settings.generate_s)
+    embed = Embed(embedder)
     return Service(
         "inference",
         settings,
@@ -131,8 +132,8 @@ def build() -> Service:
             Task("routing", routing.serve, routing.unready),
             Task("mirror", mirror.serve),
             Task("engines", follow.serve, follow.unready),
-            RpcServer(settings.rpc, InferenceRpc(routing, answer).register, [SERVICE]),
-            HttpServer(settings.http, OpenAiHttp(routing, answer, Embed(embedder)).app()),
+            RpcServer(settings.rpc, InferenceRpc(routing, answer, embed).register, [SERVICE]),
+            HttpServer(settings.http, OpenAiHttp(routing, answer, embed).app()),
         ],
     )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from libs.events.topics import E, Topic
 from libs.faults import RESOURCE_EXHAUSTED, Poison, Retryable
 from services.inference.domain.generation import Delta, Finish, Message, Sampling
 from services.inference.domain.release import Engine, Provider, Table
+
+INVALID_JSON_ANSWER: Final = "invalid_json_answer"
+"""Poison's code for an answer that is not the JSON that was asked for."""
 
 
 class EngineFailed(Retryable):
@@ -87,9 +90,17 @@ class EngineHost(Protocol):
 
 class Embedder(Protocol):
     async def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """``(len(texts), dimensions)`` float32.
+        """``(len(texts), dimensions)`` float32; long texts are cut at the model's bound.
 
         Raises:
+            Retryable: the model is away or slow.
+        """
+
+    async def embed_all(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], int]:
+        """The same of whole texts, and how many tokens they have.
+
+        Raises:
+            Poison: ``too_long``, names the first text above the model's bound.
             Retryable: the model is away or slow.
         """
 

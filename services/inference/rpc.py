@@ -13,9 +13,11 @@ from protos.inference.v1 import inference_service_pb2 as messages
 from protos.inference.v1 import inference_service_pb2_grpc as services
 from services.inference.domain.release import Table
 from services.inference.handlers.answer import Answer
-from services.inference.handlers.generation import Generation
+from services.inference.handlers.choices import Choices
+from services.inference.handlers.embed import Embed
 from services.inference.ports import EngineFailed, Routing
 from services.inference.wire import messages as wire
+from services.inference.wire.embeddings import checked_texts
 
 SERVICE: Final = messages.DESCRIPTOR.services_by_name["InferenceService"].full_name
 RETURN_MARGIN_S: Final = 0.1
@@ -26,6 +28,7 @@ RETURN_MARGIN_S: Final = 0.1
 class InferenceRpc(services.InferenceServiceServicer):
     routing: Routing
     answer: Answer
+    embed: Embed
 
     def register(self, server: grpc.aio.Server) -> None:
         services.add_InferenceServiceServicer_to_server(self, server)
@@ -33,34 +36,38 @@ class InferenceRpc(services.InferenceServiceServicer):
     async def Generate(  # noqa: N802
         self, request: messages.GenerateRequest, context: Any
     ) -> messages.GenerateResponse:
-        table = self._table(context)
-        generation = await self._begin(table, request, context)
+        wanted = wire.wanted(request)
         try:
-            text, finish = await self.answer.whole(generation, _budget_s(context))
+            choices = await self._begin(wanted, context)
+            answers = await choices.whole(_budget_s(context))
         except EngineFailed as failure:
             _give_up(failure)
-        return wire.response(generation.id, generation.release_digest, text, finish)
+        return wire.response(choices.first.release_digest, answers, detailed=wanted.detailed)
 
     async def GenerateStream(  # noqa: N802
         self, request: messages.GenerateRequest, context: Any
     ) -> AsyncGenerator[messages.GenerateChunk, None]:
-        table = self._table(context)
-        generation = await self._begin(table, request, context)
-        pieces = self.answer.stream(generation, _budget_s(context))
+        wanted = wire.wanted(request)
         try:
-            async with aclosing(pieces):
-                async for piece in pieces:
-                    yield wire.chunk(generation.id, generation.release_digest, piece)
+            choices = await self._begin(wanted, context)
+            async with aclosing(choices.stream(_budget_s(context))) as pieces:
+                async for index, piece in pieces:
+                    made = choices.generations[index]
+                    yield wire.chunk(made.id, made.release_digest, index, piece)
         except EngineFailed as failure:
             _give_up(failure)
 
-    async def _begin(
-        self, table: Table, request: messages.GenerateRequest, context: Any
-    ) -> Generation:
-        try:
-            return await self.answer.begin(table, wire.ask(request), _budget_s(context))
-        except EngineFailed as failure:
-            _give_up(failure)
+    async def Embed(  # noqa: N802
+        self, request: messages.EmbedRequest, context: Any
+    ) -> messages.EmbedResponse:
+        self._table(context)
+        rows, tokens = await self.embed(checked_texts("texts", tuple(request.texts)))
+        embeddings = [messages.Embedding(values=row.tolist()) for row in rows]
+        return messages.EmbedResponse(embeddings=embeddings, prompt_tokens=tokens)
+
+    async def _begin(self, wanted: wire.Wanted, context: Any) -> Choices:
+        table = self._table(context)
+        return await Choices.begin(self.answer, table, wanted.ask, wanted.n, _budget_s(context))
 
     def _table(self, context: Any) -> Table:
         key = auth.bearer(context.invocation_metadata())

@@ -36,12 +36,29 @@ def request(model: str, prompt: str, sampling: Sampling) -> kserve.ModelInferReq
     _add(built, "sampling_param_temperature", "FP32", struct.pack("<f", sampling.temperature))
     _add(built, "sampling_param_top_p", "FP32", struct.pack("<f", sampling.top_p))
     _add(built, "sampling_param_seed", "UINT64", struct.pack("<Q", sampling.seed))
+    for name, code, datatype, wish in _optional(sampling):
+        _add(built, name, datatype, struct.pack(code, wish))
     if sampling.stop:
         stops = b"".join(_text(stop) for stop in sampling.stop)
         _add(built, "sampling_param_stop", "BYTES", stops, len(sampling.stop))
+    if sampling.form is not None:
+        _add(built, "guided_decoding_guide_type", "BYTES", _text("json_schema"))
+        _add(built, "guided_decoding_guide", "BYTES", _text(sampling.form.schema))
+    if sampling.logprobs:
+        _add(built, "return_log_probs", "BOOL", TRUE)
     for name, value in FIXED:
         _add(built, name, "BOOL", value)
     return built
+
+
+def _optional(sampling: Sampling) -> Iterator[tuple[str, str, str, float]]:
+    """Name, code, datatype and value of what is not left as it is."""
+    if sampling.top_k:
+        yield "sampling_param_top_k", "<i", "INT32", sampling.top_k
+    if sampling.frequency_penalty:
+        yield "sampling_param_frequency_penalty", "<f", "FP32", sampling.frequency_penalty
+    if sampling.presence_penalty:
+        yield "sampling_param_presence_penalty", "<f", "FP32", sampling.presence_penalty
 
 
 def embedding_request(model: str, texts: list[str]) -> kserve.ModelInferRequest:
@@ -60,13 +77,31 @@ def embeddings(response: kserve.ModelInferResponse) -> NDArray[np.float32]:
     raise ValueError("the answer has no tensor `embedding`")
 
 
-def texts(raw: bytes) -> Iterator[str]:
+def counts(response: kserve.ModelInferResponse, name: str) -> NDArray[np.int32]:
+    """``(n,)`` int32 out of the INT32 tensor ``name``; empty where it is absent."""
+    for output, raw in zip(response.outputs, response.raw_output_contents, strict=True):
+        if output.name == name:
+            return np.frombuffer(raw, "<i4").reshape(-1)
+    return np.zeros(0, np.int32)
+
+
+def elements(raw: bytes) -> Iterator[bytes]:
     """The elements of a BYTES tensor."""
     at = 0
     while at < len(raw):
         (size,) = struct.unpack_from("<I", raw, at)
-        yield raw[at + 4 : at + 4 + size].decode(errors="replace")
+        yield raw[at + 4 : at + 4 + size]
         at += 4 + size
+
+
+def floats(raw: bytes) -> tuple[float, ...]:
+    """The elements of an FP32 tensor."""
+    return struct.unpack(f"<{len(raw) // 4}f", raw)
+
+
+def texts(raw: bytes) -> Iterator[str]:
+    """The elements of a BYTES tensor, as text."""
+    return (element.decode(errors="replace") for element in elements(raw))
 
 
 def first_text(raw: bytes) -> str:

@@ -14,7 +14,7 @@ from tritonclient.grpc import service_pb2_grpc
 
 from libs.faults import Poison, Retryable
 from services.inference.adapters import tensors
-from services.inference.domain.generation import Delta, Finish, Sampling
+from services.inference.domain.generation import Delta, Finish, Sampling, Token
 from services.inference.domain.release import model_name
 from services.inference.ports import EngineFailed
 
@@ -76,9 +76,9 @@ class TritonGenerator:
             async for answer in call:
                 if answer.error_message:
                     raise _failure(answer.error_message)
-                text = _read(answer.infer_response, ending)
-                if text:
-                    yield Delta(text)
+                delta = _read(answer.infer_response, ending)
+                if delta.text or delta.tokens:
+                    yield delta
                 final = final or tensors.is_final(answer.infer_response)
             if not final:
                 raise EngineFailed("the engine's stream ended early", code="engine_down")
@@ -93,19 +93,25 @@ class TritonGenerator:
                 call.cancel()
 
 
-def _read(response: kserve.ModelInferResponse, ending: _Ending) -> str:
+def _read(response: kserve.ModelInferResponse, ending: _Ending) -> Delta:
     text = ""
+    tokens: list[bytes] = []
+    logprobs: list[float] = []
     for output, raw in zip(response.outputs, response.raw_output_contents, strict=False):
         match output.name:
             case "text_output":
                 text += "".join(tensors.texts(raw))
             case "finish_reason":
                 ending.reason = tensors.first_text(raw) or ending.reason
+            case "output_tokens":
+                tokens += tensors.elements(raw)
+            case "output_log_probs":
+                logprobs += tensors.floats(raw)
             case name:
                 value = tensors.number(output.datatype, raw)
                 if value is not None:
                     ending.numbers[name] = value
-    return text
+    return Delta(text, tuple(map(Token, tokens, logprobs)))
 
 
 def _failure(message: str) -> EngineFailed:
@@ -142,14 +148,28 @@ class TritonEmbedder:
     timeout_s: float
 
     async def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return np.concatenate([tensors.embeddings(answer) for answer in await self._all(texts)])
+
+    async def embed_all(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], int]:
+        answers = await self._all(texts)
+        cut = np.concatenate([tensors.counts(answer, "num_cut_tokens") for answer in answers])
+        if cut.any():
+            raise Poison(
+                f"{int(cut[cut > 0][0])} tokens more than the embedding model takes",
+                code="too_long",
+                param=f"input[{int(np.argmax(cut > 0))}]",
+            )
+        tokens = sum(int(tensors.counts(each, "num_input_tokens").sum()) for each in answers)
+        return np.concatenate([tensors.embeddings(answer) for answer in answers]), tokens
+
+    async def _all(self, texts: Sequence[str]) -> list[kserve.ModelInferResponse]:
         stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self.channel)
-        parts = []
+        answers = []
         for start in range(0, len(texts), MAX_EMBEDDING_BATCH):
             batch = list(texts[start : start + MAX_EMBEDDING_BATCH])
             request = tensors.embedding_request(self.model, batch)
             try:
-                answer = await stub.ModelInfer(request, timeout=self.timeout_s)
-                parts.append(tensors.embeddings(answer))
+                answers.append(await stub.ModelInfer(request, timeout=self.timeout_s))
             except (grpc.aio.AioRpcError, ValueError) as error:
                 raise Retryable(f"embedding: {str(error)[:200]}") from error
-        return np.concatenate(parts)
+        return answers

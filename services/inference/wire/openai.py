@@ -1,34 +1,33 @@
-"""OpenAI's chat completions: the request, the answers, the errors."""
+"""OpenAI's requests: chat completions, completions, embeddings. The answers are `replies`."""
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from services.inference.domain.generation import Ask, Delta, Finish, Message
-from services.inference.wire.ask import BadParameter, checked
+from services.inference.domain.form import ANY_OBJECT
+from services.inference.domain.generation import Ask, Form, Message
+from services.inference.wire.ask import BadParameter, checked, choices, judgements, schema_form
 
 NEUTRAL: Final[dict[str, tuple[object, ...]]] = {
     "audio": (),
-    "frequency_penalty": (0,),
+    "best_of": (1,),
+    "echo": (False,),
     "function_call": ("none",),
     "functions": (),
     "logit_bias": ({},),
-    "logprobs": (False,),
     "modalities": (["text"],),
     "moderation": (),
-    "n": (1,),
     "parallel_tool_calls": (True, False),
     "prediction": (),
-    "presence_penalty": (0,),
     "prompt_cache_key": (),
     "prompt_cache_retention": (),
     "reasoning_effort": ("none",),
-    "response_format": ({"type": "text"},),
     "safety_identifier": (),
     "service_tier": ("auto", "default"),
     "store": (False,),
+    "suffix": ("",),
     "tool_choice": ("none", "auto"),
     "tools": ([],),
     "top_logprobs": (0,),
@@ -37,16 +36,19 @@ NEUTRAL: Final[dict[str, tuple[object, ...]]] = {
 }
 """Known parameters that are not supported, with the values that ask for nothing."""
 
+STRICT: Final = ConfigDict(extra="forbid", strict=True)
+OPEN: Final = ConfigDict(extra="allow", strict=True)
+
 
 class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = STRICT
 
     type: str
     text: str = ""
 
 
 class ChatMessage(BaseModel):
-    model_config = ConfigDict(extra="allow", strict=True)
+    model_config = OPEN
 
     role: str
     content: str | list[Part] | None = None
@@ -54,68 +56,152 @@ class ChatMessage(BaseModel):
 
 
 class StreamOptions(BaseModel):
-    model_config = ConfigDict(extra="ignore", strict=True)
+    model_config = OPEN
 
     include_usage: bool = False
 
 
-class ChatBody(BaseModel):
-    model_config = ConfigDict(extra="allow", strict=True)
+class JsonSchema(BaseModel):
+    model_config = STRICT
+
+    name: str = ""
+    description: str | None = None
+    schema_: dict[str, Any] = Field(alias="schema")
+    strict: bool | None = None
+
+
+class ResponseFormat(BaseModel):
+    model_config = STRICT
+
+    type: str
+    json_schema: JsonSchema | None = None
+
+
+class Body(BaseModel):
+    """What chat completions and completions have in common."""
+
+    model_config = OPEN
 
     model: str
-    messages: list[ChatMessage]
     temperature: float | None = None
     top_p: float | None = None
+    top_k: int | None = None
     max_tokens: int | None = None
-    max_completion_tokens: int | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
     stop: str | list[str] | None = None
     seed: int | None = None
+    n: int | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     user: str | None = None
-    metadata: dict[str, str] | None = Field(default=None)
+    metadata: dict[str, str] | None = None
+    prompt_variables: dict[str, str] | None = None
+
+
+class ChatBody(Body):
+    messages: list[ChatMessage] = Field(default_factory=list)
+    max_completion_tokens: int | None = None
+    logprobs: bool | None = None
+    response_format: ResponseFormat | None = None
+
+
+class CompletionBody(Body):
+    prompt: str | list[str] = ""
+    logprobs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Chat:
+class Wanted:
+    """A request: what is asked, of which model, how many times, and how it is told."""
+
     model: str
     ask: Ask
+    n: int
     stream: bool
     include_usage: bool
 
 
-def chat(body: bytes) -> Chat:
-    """The request, validated. ``metadata["episode_id"]`` is the episode.
+def chat(body: bytes) -> Wanted:
+    """A chat completion's request, validated. ``metadata["episode_id"]`` is the episode.
 
     Raises:
         BadParameter: names the parameter; `unsupported_parameter` for one that OpenAI has
             and this server has not, `unknown_parameter` for one that nobody has.
     """
+    read = parsed(ChatBody, body)
+    messages = tuple(_message(index, m) for index, m in enumerate(read.messages))
+    most = read.max_completion_tokens
+    return _wanted(
+        read,
+        messages=messages,
+        max_tokens=read.max_tokens if most is None else most,
+        logprobs=bool(read.logprobs),
+        form=_form(read.response_format),
+    )
+
+
+def completion(body: bytes) -> Wanted:
+    """A completion's request, validated. Its prompt is the question: the release's prompt and
+    chat template apply to it. Raises as `chat`."""
+    read = parsed(CompletionBody, body)
+    prompts = [read.prompt] if isinstance(read.prompt, str) else read.prompt
+    if len(prompts) != 1:
+        raise BadParameter("prompt", f"{len(prompts)} of them; one is taken")
+    if read.logprobs:
+        raise BadParameter("logprobs", "at most 0: none but those of the chosen tokens")
+    return _wanted(
+        read,
+        messages=(Message("user", prompts[0]),) if prompts[0] else (),
+        max_tokens=read.max_tokens,
+        logprobs=read.logprobs is not None,
+        form=None,
+    )
+
+
+def _wanted(
+    body: Body,
+    *,
+    messages: tuple[Message, ...],
+    max_tokens: int | None,
+    logprobs: bool,
+    form: Form | None,
+) -> Wanted:
+    labels, score, verdict = judgements(body.metadata or {})
+    ask = Ask(
+        messages=messages,
+        max_tokens=max_tokens,
+        temperature=body.temperature,
+        top_p=body.top_p,
+        top_k=body.top_k,
+        frequency_penalty=body.frequency_penalty,
+        presence_penalty=body.presence_penalty,
+        seed=body.seed,
+        stop=(body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ()),
+        episode_id=labels.pop("episode_id", ""),
+        subject=body.user or "",
+        labels=labels,
+        logprobs=logprobs,
+        form=form,
+        variables=body.prompt_variables or {},
+        retrieval_score=score,
+        guard_verdict=verdict,
+    )
+    options = body.stream_options
+    usage = bool(options and options.include_usage)
+    return Wanted(body.model, checked(ask), choices(body.n), bool(body.stream), usage)
+
+
+B = TypeVar("B", bound=BaseModel)
+
+
+def parsed(kind: type[B], body: bytes) -> B:
     try:
-        parsed = ChatBody.model_validate_json(body)
+        parsed = kind.model_validate_json(body)
     except ValidationError as error:
         raise _refused(error) from error
-    for name, value in (parsed.model_extra or {}).items():
-        _refuse_unsupported(name, value)
-    labels = dict(parsed.metadata or {})
-    episode_id = labels.pop("episode_id", "")
-    stop = (parsed.stop,) if isinstance(parsed.stop, str) else tuple(parsed.stop or ())
-    most = parsed.max_completion_tokens
-    ask = Ask(
-        messages=tuple(_message(index, m) for index, m in enumerate(parsed.messages)),
-        max_tokens=parsed.max_tokens if most is None else most,
-        temperature=parsed.temperature,
-        top_p=parsed.top_p,
-        seed=parsed.seed,
-        stop=stop,
-        episode_id=episode_id,
-        subject=parsed.user or "",
-        labels=labels,
-    )
-    options = parsed.stream_options
-    return Chat(
-        parsed.model, checked(ask), bool(parsed.stream), bool(options and options.include_usage)
-    )
+    _refuse_unsupported(parsed.model_extra or {})
+    return parsed
 
 
 def _refused(error: ValidationError) -> BadParameter:
@@ -126,11 +212,33 @@ def _refused(error: ValidationError) -> BadParameter:
     return BadParameter(where[:128], first["msg"])
 
 
-def _refuse_unsupported(name: str, value: object) -> None:
-    if name not in NEUTRAL:
-        raise BadParameter(name[:64], "is not a parameter", code="unknown_parameter")
-    if value is not None and value not in NEUTRAL[name]:
-        raise BadParameter(name, "is not supported here", code="unsupported_parameter")
+def _refuse_unsupported(extra: Mapping[str, object], prefix: str = "") -> None:
+    for name, value in extra.items():
+        if name not in NEUTRAL:
+            raise BadParameter(prefix + name[:64], "is not a parameter", code="unknown_parameter")
+        if value is not None and not any(_same(value, each) for each in NEUTRAL[name]):
+            raise BadParameter(prefix + name, "is not supported here", code="unsupported_parameter")
+
+
+def _same(value: object, other: object) -> bool:
+    """Equal, and not only as 1 equals True."""
+    return value == other and isinstance(value, bool) == isinstance(other, bool)
+
+
+def _form(wanted: ResponseFormat | None) -> Form | None:
+    match wanted:
+        case None | ResponseFormat(type="text"):
+            return None
+        case ResponseFormat(type="json_object"):
+            return ANY_OBJECT
+        case ResponseFormat(type="json_schema", json_schema=JsonSchema() as given):
+            return schema_form("response_format.json_schema.schema", given.schema_)
+        case ResponseFormat(type="json_schema"):
+            raise BadParameter("response_format.json_schema", "is missing")
+        case _:
+            raise BadParameter(
+                "response_format.type", "is not one of text, json_object, json_schema"
+            )
 
 
 def _message(index: int, message: ChatMessage) -> Message:
@@ -150,81 +258,3 @@ def _message(index: int, message: ChatMessage) -> Message:
                 )
         return Message(role, "".join(part.text for part in message.content))
     return Message(role, message.content or "")
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """Writes the answers to one request. All carry ``id`` = generation id."""
-
-    generation_id: str
-    application: str
-    release_digest: str
-    created: int
-
-    def completion(self, text: str, finish: Finish) -> bytes:
-        choice = {
-            "index": 0,
-            "message": {"role": "assistant", "content": text, "refusal": None},
-            "logprobs": None,
-            "finish_reason": finish.reason,
-        }
-        whole = {**self._head("chat.completion"), "choices": [choice], "usage": _usage(finish)}
-        return json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode()
-
-    def opening(self) -> bytes:
-        """The first chunk: the role."""
-        return self._chunk({"role": "assistant", "content": ""}, None)
-
-    def chunk(self, piece: Delta | Finish) -> bytes:
-        if isinstance(piece, Delta):
-            return self._chunk({"content": piece.text}, None)
-        return self._chunk({}, piece.reason)
-
-    def usage(self, finish: Finish) -> bytes:
-        """The chunk asked for by ``stream_options.include_usage``."""
-        head = self._head("chat.completion.chunk")
-        return _event({**head, "choices": [], "usage": _usage(finish)})
-
-    def _chunk(self, delta: dict[str, str], reason: str | None) -> bytes:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
-        return _event({**self._head("chat.completion.chunk"), "choices": [choice]})
-
-    def _head(self, kind: str) -> dict[str, Any]:
-        return {
-            "id": self.generation_id,
-            "object": kind,
-            "created": self.created,
-            "model": self.application,
-            "system_fingerprint": self.release_digest[:16],
-        }
-
-
-DONE: Final = b"data: [DONE]\n\n"
-
-
-def _usage(finish: Finish) -> dict[str, int]:
-    return {
-        "prompt_tokens": finish.prompt_tokens,
-        "completion_tokens": finish.completion_tokens,
-        "total_tokens": finish.prompt_tokens + finish.completion_tokens,
-    }
-
-
-def _event(value: object) -> bytes:
-    return (
-        b"data: " + json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
-    )
-
-
-def model(application: str) -> dict[str, object]:
-    return {"id": application, "object": "model", "created": 0, "owned_by": "perennial"}
-
-
-def error(message: str, kind: str, code: str, param: str | None = None) -> dict[str, object]:
-    """OpenAI's error body."""
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
-
-
-def error_event(body: dict[str, object]) -> bytes:
-    """An error after the stream has begun."""
-    return _event(body)

@@ -42,24 +42,35 @@ class TritonPythonModel:
             counts.append(len(values))
             texts += [value.decode(errors="replace") for value in values.tolist()]
         try:
-            vectors = self._embed(texts)
+            vectors, counts_in, counts_cut = self._embed(texts)
         except Exception as error:
             pb_utils.Logger.log_error(f"embedding failed: {error!r}")
             failed = pb_utils.TritonError("the embedding failed", pb_utils.TritonError.INTERNAL)
             return [pb_utils.InferenceResponse(error=failed) for _ in requests]
         start = 0
         for count in counts:
-            tensor = pb_utils.Tensor("embedding", vectors[start : start + count])
-            responses.append(pb_utils.InferenceResponse([tensor]))
+            part = slice(start, start + count)
+            tensors = [
+                pb_utils.Tensor("embedding", vectors[part]),
+                pb_utils.Tensor("num_input_tokens", counts_in[part]),
+                pb_utils.Tensor("num_cut_tokens", counts_cut[part]),
+            ]
+            responses.append(pb_utils.InferenceResponse(tensors))
             start += count
         return responses
 
-    def _embed(self, texts: list[str]) -> NDArray[numpy.float32]:
-        """``(texts, 384)`` float32, each of length 1."""
-        found = []
+    def _embed(
+        self, texts: list[str]
+    ) -> tuple[NDArray[numpy.float32], NDArray[numpy.int32], NDArray[numpy.int32]]:
+        """``(texts, 384)`` float32, each of length 1; ``(texts, 1)`` int32 tokens that were
+        read, and tokens beyond the model's bound that were not."""
+        found, read, cut = [], [], []
         for start in range(0, len(texts), BATCH):
             encoded = self._tokenizer.encode_batch(texts[start : start + BATCH])
             ids = numpy.array([one.ids for one in encoded], dtype=numpy.int64)
             mask = numpy.array([one.attention_mask for one in encoded], dtype=numpy.int64)
             found.append(self._model([ids, mask])[0].copy())
-        return numpy.concatenate(found)
+            read += [sum(one.attention_mask) for one in encoded]
+            cut += [sum(sum(rest.attention_mask) for rest in one.overflowing) for one in encoded]
+        counts = numpy.array([read, cut], dtype=numpy.int32)[..., None]
+        return numpy.concatenate(found), counts[0], counts[1]

@@ -13,12 +13,14 @@ from services.inference.domain.admission import Admission
 from services.inference.domain.loaded import LoadedEngines
 from services.inference.handlers.admit import Admit
 from services.inference.handlers.answer import Answer
+from services.inference.handlers.embed import Embed
 from services.inference.handlers.runner import Runner
 from services.inference.http import OpenAiHttp
 from services.inference.ports import Journal
 from services.inference.rpc import SERVICE, InferenceRpc
 from tests.unit.services.inference.fakes import (
     CHAMPION,
+    FakeEmbedder,
     FakeGenerator,
     MemoryJournal,
     MemoryRouting,
@@ -43,6 +45,7 @@ class Doors:
     events: MemoryJournal = field(default_factory=MemoryJournal)
     journal: Journal | None = None
     admission: Admission = field(default_factory=lambda: Admission(4))
+    embedder: FakeEmbedder = field(default_factory=FakeEmbedder)
     http_port: int = field(default_factory=free_port)
     rpc_port: int = field(default_factory=free_port)
 
@@ -52,8 +55,9 @@ class Doors:
         journal = self.journal or self.events
         runner = Runner(self.generator, self.loaded, journal, SystemClock(), lambda _: None)
         answer = Answer(runner, Admit(self.admission, SystemClock()), lambda *_: None, 30.0)
-        rpc = InferenceRpc(self.routing, answer)
-        app = OpenAiHttp(self.routing, answer).app()
+        embed = Embed(self.embedder)
+        rpc = InferenceRpc(self.routing, answer, embed)
+        app = OpenAiHttp(self.routing, answer, embed).app()
         async with AsyncExitStack() as stack:
             door = DoorSettings(port=self.rpc_port)
             await stack.enter_async_context(RpcServer(door, rpc.register, [SERVICE]))

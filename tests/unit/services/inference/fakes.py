@@ -185,6 +185,9 @@ class FakeEmbedder:
             raise Retryable("embedding: away")
         return np.array([[len(text), 0.5, -1.0] for text in texts], dtype=np.float32)
 
+    async def embed_all(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], int]:
+        return await self.embed(texts), sum(len(text.split()) for text in texts)
+
 
 async def eventually(holds: Callable[[], bool], what: str, within_s: float = 5.0) -> None:
     """Turn the loop until ``holds``."""

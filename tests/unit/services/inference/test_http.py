@@ -8,9 +8,10 @@ import httpx
 import openai
 import pytest
 
+from services.inference.domain.serving import Limits, Serving
 from services.inference.ports import EngineFailed
 from tests.unit.services.inference.doors import Doors
-from tests.unit.services.inference.fakes import CHAMPION, KEY, answer_of, eventually
+from tests.unit.services.inference.fakes import CHAMPION, KEY, answer_of, eventually, table
 
 MESSAGES: list[Any] = [{"role": "user", "content": "Where is my card?"}]
 
@@ -128,12 +129,20 @@ async def test_no_key_is_refused(doors: Doors) -> None:
 @pytest.mark.parametrize(
     ("parameters", "param"),
     [
-        ({"n": 2}, "n"),
-        ({"logprobs": True}, "logprobs"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"n": 9}, "n"),
+        ({"n": 0}, "n"),
+        ({"logprobs": True, "top_logprobs": 2}, "top_logprobs"),
+        ({"response_format": {"type": "yaml"}}, "response_format.type"),
+        ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
-        ({"frequency_penalty": 0.5}, "frequency_penalty"),
+        ({"frequency_penalty": 2.5}, "frequency_penalty"),
+        ({"presence_penalty": -3}, "presence_penalty"),
+        ({"logit_bias": {"50": 100}}, "logit_bias"),
+        ({"extra_body": {"top_k": -1}}, "top_k"),
         ({"extra_body": {"best_of": 3}}, "best_of"),
+        ({"extra_body": {"best": 3}}, "best"),
+        ({"metadata": {"retrieval_score": "high"}}, "metadata.retrieval_score"),
+        ({"metadata": {"guard_verdict": "maybe"}}, "metadata.guard_verdict"),
         ({"temperature": 3}, "temperature"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"stop": ["a", "b", "c", "d", "e"]}, "stop"),
@@ -213,6 +222,7 @@ async def test_too_many_requests_are_told_when_to_come_again(
     doors: Doors, plain: httpx.AsyncClient
 ) -> None:
     doors.admission.most = 0
+    doors.routing.set(table(serving=Serving(Limits(queue=0))))
 
     answer = await plain.post("/chat/completions", json={"model": "support", "messages": MESSAGES})
 

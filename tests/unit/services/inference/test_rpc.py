@@ -7,9 +7,10 @@ import pytest
 from libs.rpc.client import channel
 from protos.inference.v1 import inference_service_pb2 as messages
 from protos.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
+from services.inference.domain.serving import Limits, Serving
 from services.inference.ports import EngineFailed
 from tests.unit.services.inference.doors import Doors
-from tests.unit.services.inference.fakes import CHAMPION, KEY, answer_of, eventually
+from tests.unit.services.inference.fakes import CHAMPION, KEY, answer_of, eventually, table
 
 if TYPE_CHECKING:
     from protos.inference.v1.inference_service_pb2_grpc import InferenceServiceAsyncStub
@@ -85,6 +86,7 @@ async def test_too_many_requests_are_exhausted(
     doors: Doors, stub: "InferenceServiceAsyncStub"
 ) -> None:
     doors.admission.most = 0
+    doors.routing.set(table(serving=Serving(Limits(queue=0))))
 
     with pytest.raises(grpc.aio.AioRpcError) as refusal:
         await stub.Generate(request(), timeout=5)

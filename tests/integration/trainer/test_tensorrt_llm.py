@@ -1,0 +1,217 @@
+"""Repositories of TensorRT-LLM engines in a real Triton; the engine itself is a stand-in."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from queue import Queue
+from typing import Any
+
+import numpy as np
+import pytest
+from tritonclient.grpc import InferenceServerClient, InferenceServerException, InferInput
+
+from infra.local.home import REPO, Home, credentials
+from infra.local.ports import Ports
+from infra.local.triton import REPOSITORY_HEADER, is_installed, models
+from infra.local.triton import triton as triton_process
+from services.trainer.adapters.tensorrt.plan import Flow
+from services.trainer.adapters.tensorrt.repository import (
+    complete,
+    engine_key,
+    write_compiled,
+    write_llmapi,
+)
+from tests.unit.services.trainer.tensorrt.plans import TEMPLATES, plan
+from tests.waiting import eventually
+
+STUB = Path(__file__).parent / "tensorrt_stub"
+TOKENIZER = REPO / ".build" / "base-model" / "tokenizer.json"
+TEXT = "naïve café — 今日は 👩‍🚀 stop here"
+NVIDIA_SMI = "#!/bin/sh\necho 9.0\n"
+
+
+class Server:
+    """Triton, and one client of it."""
+
+    def __init__(self, address: str, token: str) -> None:
+        self.client = InferenceServerClient(address)
+        self._token = {f"triton-grpc-protocol-{REPOSITORY_HEADER}": token}
+
+    def load(self, name: str) -> None:
+        self.client.load_model(name, headers=self._token)
+
+    def answer(
+        self, inputs: Sequence[InferInput], cancel_after: int = 0
+    ) -> tuple[list[dict[str, Any]], str]:
+        """The responses as values, and the error that ended them, "" without."""
+        arrived: Queue[tuple[Any, Any]] = Queue()
+        self.client.start_stream(partial(_arrive, arrived))
+        found: list[dict[str, Any]] = []
+        try:
+            self.client.async_stream_infer(
+                "llm-gpu", list(inputs), enable_empty_final_response=True
+            )
+            while True:
+                result, error = arrived.get(timeout=30)
+                if error is not None:
+                    return found, str(error)
+                response = result.get_response()
+                found.append({t.name: result.as_numpy(t.name)[0] for t in response.outputs})
+                if response.parameters["triton_final_response"].bool_param:
+                    return found, ""
+                if cancel_after and len(found) >= cancel_after:
+                    return found, "left"
+        finally:
+            self.client.stop_stream(cancel_requests=True)
+
+
+def _arrive(queue: "Queue[tuple[Any, Any]]", result: Any, error: Any) -> None:
+    queue.put((result, error))
+
+
+def tensor(name: str, value: object, dtype: str) -> InferInput:
+    kinds = {"BYTES": np.object_, "BOOL": np.bool_, "INT32": np.int32, "UINT64": np.uint64}
+    made = InferInput(name, [1], dtype)
+    held = value.encode() if isinstance(value, str) else value
+    made.set_data_from_numpy(np.array([held], dtype=kinds[dtype]))
+    return made
+
+
+def ask(text: str, max_tokens: int = 20, **more: object) -> list[InferInput]:
+    inputs = [tensor("text_input", text, "BYTES")]
+    inputs.append(tensor("sampling_param_max_tokens", max_tokens, "INT32"))
+    flags = ("streaming", "delta", "return_finish_reason", "return_cumulative_logprob")
+    inputs += [tensor(name, True, "BOOL") for name in flags]
+    for name, value in more.items():
+        dtype = "UINT64" if isinstance(value, int) else "BYTES"
+        inputs.append(tensor(name, value, dtype))
+    return inputs
+
+
+def text_of(responses: Sequence[dict[str, Any]]) -> str:
+    """Each delta is valid UTF-8 by itself."""
+    return "".join(found["text_output"].decode() for found in responses if "text_output" in found)
+
+
+def lay_out(repository: Path, adapters: Path) -> None:
+    """A GPU engine with its stand-in, one built for another GPU, and a compiled one."""
+    for name, hardware in (("llm-gpu", "sm_90"), ("llm-elsewhere", "sm_89")):
+        model = repository / name
+        wanted = plan("bf16", hardware)
+        write_llmapi(wanted, TEMPLATES, "checkpoint", engine_key(wanted, "", {}), model)
+        complete(model, name, TOKENIZER, adapters)
+        shutil.copytree(STUB, model / "1", dirs_exist_ok=True)
+        (model / "checkpoint").mkdir()
+        shutil.copy(TOKENIZER, model / "checkpoint")
+    compiled = replace(plan(), flow=Flow.COMPILED)
+    write_compiled(compiled, TEMPLATES, "/engines/k", repository / "tensorrt_llm")
+
+
+@pytest.fixture(scope="module")
+def adapters(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("adapters")
+    for name in ("a", "b"):
+        (root / name).mkdir()
+    return root
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, adapters: Path) -> Iterator[Server]:
+    if not (is_installed() and TOKENIZER.exists()):
+        pytest.skip("Triton or the base model is not there: `make setup` makes them")
+    home = Home.of(tmp_path_factory.mktemp("triton"))
+    home.make()
+    keys = credentials(home)
+    part = triton_process(home, Ports.of(home), keys)
+    part.prepare()
+    lay_out(models(home), adapters)
+    tools = tmp_path_factory.mktemp("tools")
+    (tools / "nvidia-smi").write_text(NVIDIA_SMI)
+    (tools / "nvidia-smi").chmod(0o755)
+    environment = {**os.environ, **part.environment, "NVIDIA_TRITON_SERVER_VERSION": "26.07"}
+    environment["PATH"] += f":{tools}"
+    with home.log("triton").open("wb") as log:
+        process = subprocess.Popen(
+            part.command, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+    found = Server(part.addresses["triton"], keys.triton_repository_token)
+    try:
+        eventually(lambda: process.poll() is None and _ready(found), within_s=120)
+        found.load("llm-gpu")
+        yield found
+    finally:
+        found.client.close()
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _ready(server: Server) -> bool:
+    try:
+        return bool(server.client.is_server_ready(client_timeout=2))
+    except InferenceServerException:
+        return False
+
+
+def test_whole_characters_stream_and_one_final_response_ends_them(server: Server) -> None:
+    responses, error = server.answer(ask(TEXT, max_tokens=64))
+
+    assert error == ""
+    assert text_of(responses).startswith(TEXT)
+    assert responses[-1]["finish_reason"] == b"length"
+    assert responses[-1]["cumulative_logprob"] == pytest.approx(-32.0)
+    assert len(responses) > 5
+
+
+def test_a_stop_word_ends_the_answer_before_it(server: Server) -> None:
+    responses, _ = server.answer(ask(TEXT, max_tokens=500, sampling_param_stop="stop"))
+
+    assert text_of(responses) == TEXT.partition("stop")[0]
+    assert responses[-1]["finish_reason"] == b"stop"
+
+
+def test_a_client_that_leaves_frees_its_slot(server: Server) -> None:
+    _, left = server.answer(ask("slow words go on and on", max_tokens=5000), cancel_after=3)
+
+    assert left == "left"
+    assert server.answer(ask("next", max_tokens=2))[1] == ""
+
+
+@pytest.mark.parametrize("text", ["refuse this", "crash on this"])
+def test_an_engine_that_fails_tells_no_secret_and_answers_the_next(
+    text: str, server: Server
+) -> None:
+    _, error = server.answer(ask(text))
+
+    assert "engine" in error
+    assert "Traceback" not in error
+    assert "secret" not in error
+    assert server.answer(ask("next", max_tokens=2))[1] == ""
+
+
+def test_an_adapter_is_a_path_that_its_number_keeps(server: Server, adapters: Path) -> None:
+    first = ask("x", 4, lora_id=7, lora_name="billing", lora_path=str(adapters / "a"))
+    other = ask("x", 4, lora_id=7, lora_name="billing", lora_path=str(adapters / "b"))
+    outside = ask("x", 4, lora_id=8, lora_name="etc", lora_path="/etc")
+
+    assert "billing" in text_of(server.answer(first)[0])
+    assert "names another path" in server.answer(other)[1]
+    assert "no such adapter" in server.answer(outside)[1]
+
+
+def test_an_engine_for_another_gpu_is_refused_by_name(server: Server) -> None:
+    with pytest.raises(InferenceServerException, match="hardware sm_89 was built for, sm_90"):
+        server.load("llm-elsewhere")
+
+
+def test_a_compiled_engine_lacks_nothing_but_its_backend(server: Server) -> None:
+    with pytest.raises(InferenceServerException, match="unable to find backend library"):
+        server.load("tensorrt_llm")

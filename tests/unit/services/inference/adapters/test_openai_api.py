@@ -1,0 +1,202 @@
+"""External providers, good and bad, on a real local socket."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from libs.faults import Poison
+from services.inference.adapters import openai_api
+from services.inference.adapters.keys import Keys
+from services.inference.adapters.openai_api import OpenAiProviders
+from services.inference.domain.generation import Delta, Finish, Form, Message, Sampling
+from services.inference.domain.release import Provider
+from services.inference.ports import EngineFailed
+from tests.unit.services.inference import provider as bad
+from tests.unit.services.inference.provider import LocalProvider
+
+MESSAGES = [Message("system", "Be short."), Message("user", "Where is my card?")]
+WISH = Sampling(max_tokens=16, temperature=0.0, top_p=1.0, seed=7)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[LocalProvider]:
+    async with LocalProvider().open() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def providers() -> AsyncIterator[OpenAiProviders]:
+    async with openai_api.client() as http:
+        yield OpenAiProviders(http, Keys({"outside": "sk-1"}))
+
+
+async def asked(
+    providers: OpenAiProviders, provider: Provider, wish: Sampling = WISH, timeout_s: float = 5.0
+) -> list[Delta | Finish]:
+    pieces = providers.generate(provider, MESSAGES, wish, timeout_s)
+    return [piece async for piece in pieces]
+
+
+async def failure_of(
+    providers: OpenAiProviders, server: LocalProvider, timeout_s: float = 5.0
+) -> EngineFailed:
+    with pytest.raises(EngineFailed) as failure:
+        await asked(providers, server.provider, timeout_s=timeout_s)
+    return failure.value
+
+
+async def test_an_answer_is_deltas_and_a_finish_that_names_the_model_and_counts(
+    server: LocalProvider, providers: OpenAiProviders
+) -> None:
+    *deltas, finish = await asked(providers, server.provider)
+
+    assert deltas == [Delta("Hello"), Delta(" from"), Delta(" outside")]
+    assert finish == Finish("stop", 10, 3, None, response_model="small-1")
+    (request,) = server.requests
+    assert server.keys == ["bearer sk-1"]
+    assert (request["model"], request["stream"], request["seed"]) == ("small", True, 7)
+    assert request["messages"][0] == {"role": "system", "content": "Be short."}
+
+
+async def test_an_answer_that_comes_at_once_is_taken_as_well(
+    server: LocalProvider, providers: OpenAiProviders
+) -> None:
+    server.behave = bad.answers_at_once
+
+    delta, finish = await asked(providers, server.provider)
+
+    assert delta == Delta("Hello from outside")
+    assert finish == Finish("stop", 10, 3, None, response_model="small-1")
+
+
+async def test_a_form_penalties_and_stops_are_passed_on(
+    server: LocalProvider, providers: OpenAiProviders
+) -> None:
+    form = Form('{"type":"object"}')
+    wish = Sampling(8, 0.5, 0.9, 1, ("END",), frequency_penalty=0.5, logprobs=True, form=form)
+
+    await asked(providers, server.provider, wish)
+
+    (request,) = server.requests
+    assert (request["stop"], request["frequency_penalty"], request["logprobs"]) == (
+        ["END"],
+        0.5,
+        True,
+    )
+    assert request["response_format"]["json_schema"]["schema"] == {"type": "object"}
+    assert "presence_penalty" not in request
+
+
+async def test_a_wish_that_the_api_has_no_word_for_is_refused(
+    server: LocalProvider, providers: OpenAiProviders
+) -> None:
+    with pytest.raises(Poison) as refusal:
+        await asked(providers, server.provider, Sampling(8, 0.5, 0.9, 1, top_k=5))
+
+    assert (refusal.value.code, refusal.value.param) == ("refused_by_engine", "top_k")
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("behave", "code"),
+    [
+        (bad.fails, "engine_down"),
+        (bad.closes, "engine_error"),
+        (bad.sends_garbage, "engine_error"),
+        (bad.sends_deep_garbage, "engine_error"),
+        (bad.sends_one_endless_line, "engine_error"),
+        (bad.never_ends, "engine_error"),
+        (bad.cuts, "engine_error"),
+        (bad.cuts_at_once, "engine_error"),
+        (bad.reports_an_error, "engine_error"),
+    ],
+)
+async def test_what_is_no_answer_is_a_failure_with_a_code(
+    server: LocalProvider, providers: OpenAiProviders, behave: Callable[..., Any], code: str
+) -> None:
+    server.behave = behave
+
+    failure = await failure_of(providers, server)
+
+    assert failure.code == code
+    assert "secret" not in str(failure)
+
+
+@pytest.mark.parametrize("behave", [bad.hangs, bad.hangs_midway])
+async def test_a_provider_that_hangs_is_given_up_in_time(
+    server: LocalProvider, providers: OpenAiProviders, behave: Callable[..., Any]
+) -> None:
+    server.behave = behave
+
+    assert (await failure_of(providers, server, timeout_s=0.05)).code == "deadline"
+
+
+async def test_a_busy_provider_says_when_to_come_again(
+    server: LocalProvider, providers: OpenAiProviders
+) -> None:
+    server.behave = bad.is_busy
+
+    failure = await failure_of(providers, server)
+
+    assert (failure.code, failure.after_s) == ("engine_busy", 7.0)
+
+
+async def test_a_refused_request_is_never_tried_again(
+    server: LocalProvider, providers: OpenAiProviders
+) -> None:
+    server.behave = bad.refuses
+
+    with pytest.raises(Poison) as refusal:
+        await asked(providers, server.provider)
+
+    assert refusal.value.code == "refused_by_engine"
+
+
+async def test_a_provider_that_is_not_there_is_down(providers: OpenAiProviders) -> None:
+    nobody = Provider("outside", "http://127.0.0.1:9/v1", "small")
+
+    with pytest.raises(EngineFailed) as failure:
+        await asked(providers, nobody)
+
+    assert failure.value.code == "engine_down"
+
+
+async def test_closing_an_answer_early_frees_its_connection(
+    server: LocalProvider, providers: OpenAiProviders
+) -> None:
+    async with aclosing(providers.generate(server.provider, MESSAGES, WISH, 5.0)) as pieces:
+        assert await anext(pieces) == Delta("Hello")
+
+    assert isinstance((await asked(providers, server.provider))[-1], Finish)
+
+
+async def test_a_provider_without_a_key_is_never_called(server: LocalProvider) -> None:
+    async with openai_api.client() as http:
+        providers = OpenAiProviders(http, Keys({"another": "sk-2"}))
+        failure = await failure_of(providers, server)
+
+    assert (failure.code, str(failure)) == ("engine_down", "no key is set for provider outside")
+    assert server.requests == []
+
+
+def test_a_key_in_a_file_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
+    now_s = 0.0
+    keys = Keys({}, tmp_path, monotonic=lambda: now_s)
+    provider = Provider("far-away", "https://example.org/v1", "m")
+    (tmp_path / "far-away").write_text("first\n")
+    assert keys.of(provider) == "first"
+
+    (tmp_path / "far-away").write_text("second\n")
+    now_s = 11.0
+
+    assert keys.of(provider) == "second"
+
+
+def test_a_key_goes_to_its_address_only() -> None:
+    keys = Keys({"far_away": "sk"}, addresses={"far_away": "https://example.org/v1/"})
+
+    assert keys.why_not(Provider("far-away", "https://example.org/v1", "m")) is None
+    assert keys.why_not(Provider("far-away", "https://evil.org/v1", "m")) is not None

@@ -1,0 +1,162 @@
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.inference.domain.admission import (
+    Admission,
+    Admitted,
+    Priority,
+    Queued,
+    Refused,
+    Ticket,
+)
+from services.inference.domain.serving import Limits
+
+NARROW = Limits(concurrency=1, queue=2)
+NORMAL = Priority.NORMAL
+
+
+def ticket(outcome: Admitted | Queued | Refused) -> Ticket:
+    assert isinstance(outcome, Queued)
+    return outcome.ticket
+
+
+def test_a_place_that_falls_free_goes_to_the_highest_class_then_to_the_longest_wait() -> None:
+    admission, limits = Admission(10), Limits(concurrency=1, queue=8)
+    assert isinstance(admission.enter("a", limits, NORMAL, 0.0), Admitted)
+    classes = (Priority.LOW, NORMAL, Priority.HIGH, NORMAL)
+    waiting = [ticket(admission.enter("a", limits, priority, 0.0)) for priority in classes]
+
+    turns = []
+    for _ in waiting:
+        admission.leave("a", 0, 1.0)
+        turns += list(admission.admit(0.0))
+
+    assert [waiting.index(turn) for turn in turns] == [2, 1, 3, 0]
+
+
+def test_a_full_queue_sheds_the_newest_of_the_lowest_class_first() -> None:
+    admission = Admission(10)
+    admission.enter("a", NARROW, NORMAL, 0.0)
+    low = [ticket(admission.enter("a", NARROW, Priority.LOW, 0.0)) for _ in range(2)]
+
+    outcome = admission.enter("a", NARROW, Priority.HIGH, 0.0)
+    refused = admission.enter("a", NARROW, Priority.LOW, 0.0)
+
+    assert isinstance(outcome, Queued)
+    assert outcome.displaced is low[1]
+    assert isinstance(refused, Refused)
+    assert refused.reason == "queue_full"
+    assert admission.waiting() == 2
+
+
+def test_one_application_at_its_bound_does_not_hold_up_another() -> None:
+    admission = Admission(10)
+    for _ in range(3):
+        admission.enter("greedy", NARROW, NORMAL, 0.0)
+
+    assert isinstance(admission.enter("modest", NARROW, NORMAL, 0.0), Admitted)
+
+
+def test_when_all_is_full_places_are_shared_by_weight() -> None:
+    admission = Admission(4)
+    limits = {"a": Limits(queue=400, weight=3.0), "b": Limits(queue=400, weight=1.0)}
+    for application in ("a", "b"):
+        for _ in range(300):
+            admission.enter(application, limits[application], NORMAL, 0.0)
+    under_way = ["a"] * 4
+    turns: Counter[str] = Counter()
+
+    for _ in range(200):
+        admission.leave(under_way.pop(0), 0, 1.0)
+        for turn in admission.admit(0.0):
+            under_way.append(turn.application)
+            turns[turn.application] += 1
+
+    assert turns["a"] == pytest.approx(3 * turns["b"], rel=0.05)
+
+
+def test_an_application_that_rested_does_not_take_all_turns_afterwards() -> None:
+    admission, limits = Admission(1), Limits(queue=400)
+    admission.enter("busy", limits, NORMAL, 0.0)
+    for _ in range(100):
+        admission.enter("busy", limits, NORMAL, 0.0)
+    under_way = "busy"
+    for _ in range(50):
+        admission.leave(under_way, 0, 1.0)
+        (turn,) = admission.admit(0.0)
+        under_way = turn.application
+    for _ in range(20):
+        admission.enter("rested", limits, NORMAL, 0.0)
+
+    order = []
+    for _ in range(20):
+        admission.leave(under_way, 0, 1.0)
+        (turn,) = admission.admit(0.0)
+        under_way = turn.application
+        order.append(under_way)
+
+    assert sum(one == other for one, other in pairwise(order)) <= 2
+
+
+def test_tokens_used_beyond_the_allowance_are_waited_for() -> None:
+    admission = Admission(10)
+    limits = Limits(tokens_per_s=10.0, burst_tokens=50.0, max_wait_s=10.0)
+    admission.enter("a", limits, NORMAL, 0.0)
+    admission.leave("a", 100, 1.0)
+
+    waiting = ticket(admission.enter("a", limits, NORMAL, 0.0))
+
+    assert admission.wake_s(0.0) == pytest.approx(5.0, abs=0.01)
+    assert list(admission.admit(4.9)) == []
+    assert list(admission.admit(5.1)) == [waiting]
+
+
+def test_a_debt_that_outlasts_the_longest_wait_is_refused_with_its_time() -> None:
+    admission = Admission(10)
+    limits = Limits(tokens_per_s=10.0, burst_tokens=50.0, max_wait_s=2.0)
+    admission.enter("a", limits, NORMAL, 0.0)
+    admission.leave("a", 250, 1.0)
+
+    refused = admission.enter("a", limits, NORMAL, 0.0)
+
+    assert refused == Refused("token_rate", 20.0)
+
+
+def test_in_the_long_run_the_token_rate_holds() -> None:
+    admission, now_s, used = Admission(10), 0.0, 0
+    limits = Limits(tokens_per_s=100.0, burst_tokens=100.0, max_wait_s=0.0)
+    while now_s < 100.0:
+        if isinstance(admission.enter("a", limits, NORMAL, now_s), Admitted):
+            admission.leave("a", 30, 0.1)
+            used += 30
+        now_s += 0.05
+
+    assert used == pytest.approx(100 * 100, rel=0.03)
+
+
+@given(st.lists(st.sampled_from(["enter", "leave", "abandon"]), max_size=60), st.integers(1, 4))
+def test_the_counts_stay_within_their_bounds_whatever_happens(steps: list[str], most: int) -> None:
+    admission, limits = Admission(most), Limits(concurrency=2, queue=3)
+    inside, waiting = 0, []
+    for number, step in enumerate(steps):
+        application = "ab"[number % 2]
+        if step == "enter":
+            outcome = admission.enter(application, limits, Priority(number % 3), 0.0)
+            inside += isinstance(outcome, Admitted)
+            if isinstance(outcome, Queued):
+                waiting.append(outcome.ticket)
+        elif step == "abandon" and waiting:
+            admission.abandon(waiting.pop(0))
+        elif step == "leave":
+            busy = [name for name, lane in admission.lanes.items() if lane.under_way]
+            if busy:
+                admission.leave(busy[0], 1, 0.1)
+                inside += len(list(admission.admit(0.0))) - 1
+
+        assert admission.under_way == inside <= most
+        assert admission.waiting() == sum(not one.left for one in waiting)
+        assert all(lane.under_way <= 2 for lane in admission.lanes.values())

@@ -1,8 +1,8 @@
 """Bets against uniform p-values: predictable densities on [0, 1], constant on each cell.
 
-[0, 1] is cut into K pieces whose widths are the cells' shares at the start of a block. A bet
-is a density f with integral 1; its e-value for a p-value in piece b is f(b). Under
-uniform p-values E[f(p)] = 1, whatever the past made of f.
+[0, 1] is cut into K pieces whose widths are the cells' shares, in the event's stratum, at the
+start of a block. A bet is a density f with integral 1; its e-value for a p-value in piece b is
+f(b). Under uniform p-values E[f(p)] = 1, whatever the past made of f.
 """
 
 from functools import cache
@@ -39,20 +39,28 @@ def log_weights(cells: int, ordered: bool) -> Floats:
     return np.asarray(np.log(np.concatenate([plug_in, np.full(static, 0.5 / max(static, 1))])))
 
 
+@cache
+def fading(size: int) -> tuple[Floats, Floats]:
+    """``(H, size)`` weights of a block's events, the last one 1, and ``(H, 1)`` of all before."""
+    halves = np.array(HALF_LIVES)[:, None]
+    return 0.5 ** (np.arange(size - 1, -1, -1) / halves), 0.5 ** (size / halves)
+
+
 def plug_in(widths: Floats, seen: Floats, expected: Floats, hits: Cells) -> Floats:
     """Log e-value of a block for each half-life: bets that what grew lately goes on growing.
 
-    ``q_b ~ width_b (N_b + k width_b) / (X_b + k width_b)``, density ``q_b / width_b``.
+    ``q_b ~ width_b (N_b + k mean_b) / (X_b + k mean_b)``, density ``q_b / width_b``: the tilt N / X
+    is shared by the strata, the widths are each event's own.
 
     Args:
-        widths: ``(K,)`` summing to 1.
+        widths: ``(B, K)``, each row summing to 1: of the event's stratum.
         seen, expected: ``(H, K)`` N and X, decayed counts in events.
         hits: ``(B,)`` pieces that the block's p-values fell into.
     """
-    prior = PRIOR_EVENTS * widths
+    prior = PRIOR_EVENTS * widths.mean(axis=0)
     ratios = (seen + prior) / (expected + prior)
-    logs = np.log(ratios) - np.log(ratios @ widths)[:, None]
-    return np.asarray(logs[:, hits].sum(axis=1))
+    logs = np.log(ratios)[:, hits] - np.log(ratios @ widths.T)
+    return np.asarray(logs.sum(axis=1))
 
 
 def contamination(widths: Floats, sets: Masks, hits: Cells) -> Floats:
@@ -63,10 +71,11 @@ def contamination(widths: Floats, sets: Masks, hits: Cells) -> Floats:
     Returns:
         ``(S * 3,)``, contamination by contamination.
     """
-    shares = sets @ widths
-    inside = sets[:, hits].sum(axis=1)
+    shares = widths @ sets.T
+    inside = sets.T[hits]
+    odds = inside * ((1 - shares) / shares)
+    outside = len(hits) - inside.sum(axis=0)
     logs = [
-        inside * np.log1p((1 - shares) * part / shares) + (len(hits) - inside) * np.log1p(-part)
-        for part in CONTAMINATIONS
+        np.log1p(odds * part).sum(axis=0) + outside * np.log1p(-part) for part in CONTAMINATIONS
     ]
     return np.concatenate(logs)

@@ -1,4 +1,4 @@
-"""Finite partitions of what is watched, fitted on a part of the reference that is then set aside.
+"""Finite partitions of the prompt's embedding, fitted on a part of the reference.
 
 Everything here is fixed once fitted: the detector's guarantee needs cells that know nothing
 of the calibration rows and of the stream.
@@ -19,9 +19,6 @@ CLUSTERS = 16
 NEIGHBOURS = 3
 DISTANCE_QUANTILES = (0.2, 0.4, 0.6, 0.8, 0.9, 0.96, 0.99)
 FAMILIAR = 0.96
-SCALAR_BINS = 8
-COMPONENTS = 32
-PENALTIES = tuple(float(10.0**power) for power in range(-3, 4))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +38,13 @@ class EmbeddingCells:
     edges: Floats
     familiar: float
 
+    @property
+    def labels(self) -> tuple[list[str], list[str]]:
+        """Names of the clusters and of the distance bins."""
+        marks = [f"distance <= {edge:.3f}" for edge in self.edges]
+        marks.append(f"distance > {self.edges[-1]:.3f}")
+        return [f"cluster {cell}" for cell in range(len(self.centres))], marks
+
     def clusters(self, vectors: Vectors) -> Cells:
         """``(n, d)`` unit vectors -> ``(n,)`` nearest centre."""
         squares = (self.centres**2).sum(axis=1)
@@ -52,31 +56,6 @@ class EmbeddingCells:
 
     def bins(self, distances: Floats) -> Cells:
         return np.searchsorted(self.edges, distances, side="left").astype(np.int64)
-
-
-@dataclass(frozen=True, slots=True)
-class ResidualBins:
-    """Bins of what the embedding does not explain of a scalar.
-
-    A ridge regression on the leading principal components of the fit part; a change of topic
-    moves the scalar through the embedding, a change of behaviour moves the residual.
-
-    Fields:
-        mean: ``(d,)`` of the fit part's embeddings.
-        slope: ``(d,)`` of the scalar on the centred embedding.
-        level: the scalar's mean.
-        edges: ``(<= 7,)`` quantiles of the fit part's leave-one-out residuals.
-    """
-
-    mean: Floats
-    slope: Floats
-    level: float
-    edges: Floats
-
-    def bins(self, vectors: Vectors, scalars: Floats) -> Cells:
-        """``(n, d)`` and ``(n,)`` -> ``(n,)`` bin of the residual."""
-        residuals = scalars - self.level - (vectors - self.mean) @ self.slope
-        return np.searchsorted(self.edges, residuals, side="right").astype(np.int64)
 
 
 def unit(vectors: NDArray[np.floating]) -> Vectors:
@@ -104,32 +83,6 @@ def fit_embedding(vectors: Vectors, seed: int) -> EmbeddingCells:
         edges=np.unique(np.quantile(left_out, DISTANCE_QUANTILES)),
         familiar=float(np.quantile(left_out, FAMILIAR)),
     )
-
-
-def fit_residual(vectors: Vectors, scalars: Floats) -> ResidualBins:
-    """Ridge on the leading components, its penalty by the leave-one-out error.
-
-    Args:
-        vectors: ``(n, d)`` unit vectors of the fit part.
-        scalars: ``(n,)`` finite.
-    """
-    mean, level = vectors.mean(axis=0).astype(np.float64), float(scalars.mean())
-    with threadpool_limits(limits=1):
-        left, sizes, right = np.linalg.svd(vectors - mean, full_matrices=False)
-    kept = min(COMPONENTS, max(1, len(scalars) // 5), int((sizes > 1e-6).sum()))
-    left, sizes, right = left[:, :kept], sizes[:kept], right[:kept]
-    shadow = left.T @ (scalars - level)
-
-    best, slope, residuals = np.inf, np.zeros(vectors.shape[1]), scalars - level
-    for penalty in PENALTIES:
-        shrink = sizes**2 / (sizes**2 + penalty)
-        leverage = (left**2 * shrink).sum(axis=1) + 1 / len(scalars)
-        errors = (scalars - level - left @ (shrink * shadow)) / np.maximum(1 - leverage, 1e-3)
-        if (score := float((errors**2).sum())) < best:
-            best, residuals = score, errors
-            slope = right.T @ (sizes / (sizes**2 + penalty) * shadow)
-    quantiles = np.arange(1, SCALAR_BINS) / SCALAR_BINS
-    return ResidualBins(mean, slope, level, np.unique(np.quantile(residuals, quantiles)))
 
 
 def _nearest(similar: NDArray[np.floating]) -> Floats:

@@ -1,17 +1,22 @@
 """One named signal of a release: its channels, its share of the promise, its history."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from services.monitor.domain.detector import BLOCK, PartitionCTM, detector
-from services.monitor.domain.partition import Cells, Floats
+from services.monitor.domain.fixed import FixedReference, fixed
+from services.monitor.domain.kernel import KernelCTM
+from services.monitor.domain.partition import Cells, Floats, Vectors
 from services.monitor.domain.sample import CellShift
 
 HISTORY = 500
 LATELY = 30.0
+JOINT = 2.0
+"""P(any of the signals within T events) <= T / A makes the average run length of them all at
+least A / 2, however the signals depend on each other: each is held to twice its part."""
 
 
 @dataclass(slots=True)
@@ -19,28 +24,38 @@ class Channel:
     """One partition of the signal.
 
     Fields:
+        column: of the assigned cells that it watches.
         labels: names of its K cells.
-        reference: ``(K,)`` calibration events per cell.
-        lately: ``(K,)`` watched events per cell, weights halving every 30 events.
+        reference: ``(S, K)`` calibration rows per stratum and cell.
+        lately, due: ``(K,)`` watched events per cell, weights halving every 30 events, and what
+            the reference gives for their strata.
     """
 
+    column: int
     labels: list[str]
-    detector: PartitionCTM
+    detector: PartitionCTM | FixedReference
     reference: Floats
     lately: Floats
+    due: Floats
 
-    def calibrate(self, cells: Cells) -> None:
-        self.reference += np.bincount(cells, minlength=len(self.reference))
-        self.detector.calibrate(cells)
+    def calibrate(self, cells: Cells, strata: Cells) -> None:
+        np.add.at(self.reference, (strata, cells), 1.0)
+        self.detector.calibrate(cells, strata)
 
-    def settle(self, cells: Cells) -> None:
-        landed = np.bincount(cells, minlength=len(self.lately))
-        self.lately = self.lately * 0.5 ** (len(cells) / LATELY) + landed
-        self.detector.settle(cells)
+    def settle(self, cells: Cells, strata: Cells) -> None:
+        size = len(self.lately)
+        rows = self.reference[strata]
+        fading = 0.5 ** (len(cells) / LATELY)
+        self.lately = self.lately * fading + np.bincount(cells, minlength=size)
+        shares = rows / np.maximum(rows.sum(axis=1, keepdims=True), 1.0)
+        self.due = self.due * fading + shares.sum(axis=0)
+        self.detector.settle(cells, strata)
 
     def shifts(self) -> list[CellShift]:
-        expected = self.reference / max(self.reference.sum(), 1.0)
-        observed = self.lately / max(self.lately.sum(), 1.0)
+        expected, observed = self.due, self.lately / max(self.lately.sum(), 1.0)
+        if expected.sum() == 0:
+            expected = self.reference.sum(axis=0)
+        expected = expected / max(expected.sum(), 1.0)
         rows = zip(self.labels, expected, observed, strict=True)
         return [CellShift(label, float(was), float(now)) for label, was, now in rows]
 
@@ -54,22 +69,31 @@ class Signal:
 
     Fields:
         average_run_length: events to a false alarm, at least, of this signal.
-        calibrated: events counted into the calibration.
-        events: watched since the calibration was complete.
-        pending: ``(channels, < 10)`` cells of the unfinished block.
-        history_events, history_values: the last 500 block ends.
+        segment: "label=value" of the events that it watches; "" = all.
+        every: the reference's correlation length; one event of so many is watched.
+        kernel: one more channel, over the embedding itself.
+        calibrated: rows counted into the calibration.
+        events: watched since the calibration was complete; offered: those left out included.
+        pending: ``(channels + 1, < 10)`` cells and strata of the unfinished block, and
+            waiting: ``(< 10, d)`` its vectors where there is a kernel.
+        history: ``(2, 500)`` events and values of the last ``points`` block ends.
     """
 
     name: str
     cause: str
     average_run_length: float
     channels: list[Channel]
+    segment: str = ""
+    every: int = 1
+    kernel: KernelCTM | None = None
     calibrated: int = 0
     events: int = 0
+    offered: int = 0
     alarmed: bool = False
     pending: Cells = field(default_factory=lambda: np.zeros((0, 0), np.int64))
-    history_events: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    history_values: Floats = field(default_factory=lambda: np.zeros(0))
+    waiting: Vectors = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    history: Floats = field(default_factory=lambda: np.zeros((2, HISTORY)))
+    points: int = 0
 
     @property
     def threshold(self) -> float:
@@ -83,42 +107,87 @@ class Signal:
         0 stands for everything up to 1, as it is before the first block.
         """
         values = [channel.detector.statistic() for channel in self.channels]
-        return max(0.0, max(values) - math.log(len(self.channels)))
+        if self.kernel is not None:
+            values.append(self.kernel.log_statistic)
+        return max(0.0, max(values) - math.log(len(values)))
 
-    def calibrate(self, cells: Cells) -> None:
-        """``(channels, n)`` cells of calibration rows."""
+    @property
+    def history_events(self) -> Floats:
+        return self.history[0, HISTORY - self.points :]
+
+    @property
+    def history_values(self) -> Floats:
+        return self.history[1, HISTORY - self.points :]
+
+    def calibrate(self, cells: Cells, strata: Cells) -> None:
+        """``(channels, n)`` cells and ``(n,)`` strata of calibration rows, thinned already."""
         for channel, row in zip(self.channels, cells, strict=True):
-            channel.calibrate(row)
+            channel.calibrate(row, strata)
         self.calibrated += cells.shape[1]
 
-    def watch(self, cells: Cells) -> int | None:
-        """Fold at most ten events, ``(channels, n)``.
+    def watch(self, cells: Cells, strata: Cells, vectors: Vectors | None = None) -> int | None:
+        """Fold at most ten events: ``(channels, n)``, ``(n,)`` and ``(n, d)``.
 
         Returns:
             The place in this call of the event at which the signal rang; None when it did not.
         """
-        if self.alarmed or not cells.shape[1]:
+        size = len(strata)
+        if self.alarmed or not size:
             return None
+        places = np.arange(-self.offered % self.every, size, self.every)
+        self.offered += size
+        if not len(places):
+            return None
+        if self.every > 1:
+            cells, strata = cells[:, places], strata[places]
+            vectors = None if vectors is None else vectors[places]
         waiting = self.pending.shape[1] if self.pending.size else 0
-        joined = np.concatenate([self.pending, cells], axis=1) if waiting else cells
-        if joined.shape[1] < BLOCK:
-            self.pending = joined
+        self._join(cells, strata, vectors)
+        if self.pending.shape[1] < BLOCK:
             return None
-        self.pending = joined[:, BLOCK:]
-        self._settle(joined[:, :BLOCK])
-        return BLOCK - waiting - 1 if self.alarmed else None
+        self._settle()
+        return int(places[BLOCK - waiting - 1]) if self.alarmed else None
 
-    def _settle(self, block: Cells) -> None:
-        for channel, row in zip(self.channels, block, strict=True):
-            channel.settle(row)
+    def restart(self) -> None:
+        """After an alarm: back to the reference, to hear the next one."""
+        for channel in self.channels:
+            channel.detector.restart()
+        if self.kernel is not None:
+            self.kernel.tests.clear()
+            self.kernel.lately = self.kernel.lately[:0]
+        self.alarmed = False
+
+    def _join(self, cells: Cells, strata: Cells, vectors: Vectors | None) -> None:
+        block = np.concatenate([cells, strata[None, :]])
+        self.pending = np.concatenate([self.pending, block], axis=1) if self.pending.size else block
+        if self.kernel is not None and vectors is not None:
+            more = np.concatenate([self.waiting, vectors]) if self.waiting.size else vectors
+            self.waiting = more
+
+    def _settle(self) -> None:
+        block, self.pending = self.pending[:, :BLOCK], self.pending[:, BLOCK:]
+        for channel, row in zip(self.channels, block[:-1], strict=True):
+            channel.settle(row, block[-1])
+        if self.kernel is not None:
+            vectors, self.waiting = self.waiting[:BLOCK], self.waiting[BLOCK:]
+            self.kernel.update(vectors)
         self.events += BLOCK
         value = self.statistic
         self.alarmed = value >= self.threshold
-        at = self.calibrated + self.events
-        self.history_events = np.append(self.history_events, at)[-HISTORY:]
-        self.history_values = np.append(self.history_values, value)[-HISTORY:]
+        self.history[:, :-1] = self.history[:, 1:]
+        self.history[:, -1] = self.calibrated + self.events, value
+        self.points = min(self.points + 1, HISTORY)
 
 
-def channel(labels: list[str], ordered: bool, seed: int) -> Channel:
+def channel(
+    column: int, labels: Sequence[str], ordered: bool, seed: int, strata: int, conditional: bool
+) -> Channel:
+    """An empty channel; a fixed reference only where there is one stratum and a choice of cells."""
     size = len(labels)
-    return Channel(labels, detector(size, ordered, seed), np.zeros(size), np.zeros(size))
+    watching: PartitionCTM | FixedReference
+    if conditional and strata == 1 and size > 1:
+        watching = fixed(size, ordered, 0.05)
+    else:
+        watching = detector(size, ordered, seed, strata)
+    shares = np.zeros((strata, size))
+    return Channel(column, list(labels), watching, shares, np.zeros(size), np.zeros(size))

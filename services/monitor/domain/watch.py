@@ -1,8 +1,11 @@
-"""One release under watch: it collects its own reference, then compares the traffic with it.
+"""One release under watch: collects its reference, then compares the traffic with it.
 
 The first third of the reference fits the partitions (500 events at most), the rest calibrates
-them; reference and stream are the same kind of draw from the same traffic, or the detector's
-promise is void. One event per episode.
+them; reference and stream are the same kind of draw from the same traffic, or the detectors'
+promise is void. So one event per episode counts, near copies are left out (`copies`), of
+traffic that sticks to a topic one event in so many counts (`persistence`), and times of the
+day can have counts of their own (`panel.Strata`). The reference is taken once, after a
+promotion; it is never renewed by itself.
 """
 
 from dataclasses import dataclass, field
@@ -10,62 +13,57 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from services.monitor.domain import evidence
+from services.monitor.domain.copies import Ring, natural
 from services.monitor.domain.detector import BLOCK
-from services.monitor.domain.partition import (
-    Cells,
-    EmbeddingCells,
-    Floats,
-    ResidualBins,
-    Vectors,
-    fit_embedding,
-    fit_residual,
-    unit,
+from services.monitor.domain.fitting import (
+    MEAN_LOGPROB,
+    PROMPT_EMBEDDING,
+    Column,
+    Fit,
+    fit,
 )
+from services.monitor.domain.held import Held
+from services.monitor.domain.intake import INTAKE, condition
+from services.monitor.domain.panel import Calibration, Strata, panel, strata
+from services.monitor.domain.partition import Cells, unit
 from services.monitor.domain.recent import Recent, fingerprint, recent
 from services.monitor.domain.sample import Alarm, Sample
-from services.monitor.domain.signal import Signal, channel
+from services.monitor.domain.signal import Signal
 
-__all__ = ["Alarm", "Sample", "Watch", "watch"]
+__all__ = ["MEAN_LOGPROB", "PROMPT_EMBEDDING", "Alarm", "Sample", "Watch", "watch"]
 
 LEAST_REFERENCE = 30
+MOST_REFERENCE = 20_000
 FIT_ROWS = 500
-LEAST_SCALARS = 30
 EPISODES = 4096
 REMEMBERED = 60
-EXAMPLES = 5
-EXAMPLE_CHARACTERS = 300
 REPORTED_CELLS = 8
-
-Flags = NDArray[np.bool_]
-
-PROMPT_EMBEDDING = "prompt_embedding"
-MEAN_LOGPROB = "mean_logprob"
-BUDGETS = {PROMPT_EMBEDDING: 0.5, MEAN_LOGPROB: 0.5}
-
-
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """What the fit part gave; fixed for the life of the watch."""
-
-    embedding: EmbeddingCells
-    residual: ResidualBins | None
+FORM = 2
+"""Of the stored state; one of another form takes its reference anew."""
 
 
 @dataclass(slots=True)
-class Held:
-    """Samples that wait for the fit or for the end of their block, by column."""
+class Intake:
+    """Every event, as `intake` sees it: the reference's, then those of the unfinished block.
 
-    vectors: NDArray[np.float16] = field(default_factory=lambda: np.zeros((0, 0), np.float16))
-    logprobs: list[float] = field(default_factory=list)
+    Fields:
+        rows: ``[condition, near copy]`` of each.
+    """
+
+    rows: list[list[int]] = field(default_factory=list)
+    strata: list[str] = field(default_factory=list)
     generations: list[str] = field(default_factory=list)
     prompts: list[str] = field(default_factory=list)
 
-    def add(self, sample: Sample) -> None:
-        row = sample.vector[None, :]
-        self.vectors = np.concatenate([self.vectors, row]) if self.generations else row
-        self.logprobs.append(sample.logprob)
+    def add(self, sample: Sample, near: bool) -> None:
+        self.rows.append([condition(sample.prompt), int(near)])
+        self.strata.append(sample.stratum)
         self.generations.append(sample.generation_id)
-        self.prompts.append(sample.prompt[:EXAMPLE_CHARACTERS])
+        self.prompts.append(sample.prompt[:80])
+        if len(self.rows) > MOST_REFERENCE:
+            del self.rows[0], self.strata[0]
+        del self.generations[:-BLOCK], self.prompts[:-BLOCK]
 
 
 @dataclass(slots=True)
@@ -75,10 +73,17 @@ class Watch:
     Fields:
         wanted: reference events, a third of which (at most 500) fit.
         average_run_length: events to a false alarm, at least, over all signals.
+        conditional: hold it for this very reference, not on average over references.
+        natural: near copies stay in; None while the fit part is not complete.
+        bare: watched without embeddings: the first answers all came without.
+        tables: strata that have counts of their own.
+        notes: why some signal does not watch.
         collected: reference events so far.
-        recent_prompts, recent_cells: the last 60 watched prompts and ``(cluster, distance bin,
-            residual bin)``, -1 where there is none.
-        duplicates: events left out because their episode had one already.
+        cells, names, labels: ``(C, m)`` cells, strata and "label=value" of the calibration rows,
+            until it is complete.
+        recent_prompts, recent_cells, recent_labels: of the last 60 watched, cells ``(n, C)``.
+        duplicates: events left out because their episode had one already; copies: because they
+            nearly repeat one of the last 50.
         unusable: events left out for want of an embedding, or one of another length.
     """
 
@@ -87,15 +92,27 @@ class Watch:
     wanted: int
     average_run_length: float
     conditional: bool = False
+    form: int = 0
     episodes: Recent = field(default_factory=lambda: recent(EPISODES))
+    ring: Ring = field(default_factory=Ring)
+    natural: bool | None = None
+    bare: bool = False
     held: Held = field(default_factory=Held)
+    intake: Intake = field(default_factory=Intake)
     fit: Fit | None = None
+    tables: Strata = field(default_factory=Strata)
     signals: list[Signal] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     collected: int = 0
+    cells: NDArray[np.int16] = field(default_factory=lambda: np.zeros((0, 0), np.int16))
+    names: list[str] = field(default_factory=list)
+    labels: list[list[str]] = field(default_factory=list)
     duplicates: int = 0
+    copies: int = 0
     unusable: int = 0
     recent_prompts: list[str] = field(default_factory=list)
-    recent_cells: list[list[int]] = field(default_factory=list)
+    recent_cells: NDArray[np.int16] = field(default_factory=lambda: np.zeros((0, 0), np.int16))
+    recent_labels: list[list[str]] = field(default_factory=list)
 
     @property
     def fit_wanted(self) -> int:
@@ -107,44 +124,58 @@ class Watch:
         return self.collected or len(self.held.generations)
 
     @property
-    def phase(self) -> str:
-        """ "collecting reference", "watching" or "alarmed"; after a colon what is amiss."""
-        if not self.watching:
-            return "collecting reference"
-        return "alarmed" if self.latched else "watching"
-
-    @property
     def watching(self) -> bool:
-        return self.collected >= self.wanted
+        return bool(self.signals)
 
     @property
     def latched(self) -> bool:
-        """The input signal rang: nothing more is said of this release."""
+        """A signal of the input rang: nothing more is said of this release's input."""
         return any(signal.alarmed and signal.cause == "input" for signal in self.signals)
+
+    @property
+    def phase(self) -> str:
+        """ "collecting reference", "watching" or "alarmed"; after a colon what is amiss."""
+        if not self.watching:
+            amiss = self.notes or (["prompts nearly repeat each other"] if self.copies else [])
+            return ": ".join(["collecting reference", *amiss[:1]])
+        return "alarmed" if self.latched else "watching"
 
     def observe(self, sample: Sample) -> list[Alarm]:
         """Fold one answered request of the champion; the alarms that it completes."""
-        if self.latched:
-            return []
-        if not self._comparable(sample.vector):
-            self.unusable += 1
-            return []
+        if self.form != FORM:
+            self._renew()
         if not self.episodes.add(sample.episode):
             self.duplicates += 1
             return []
-        self.held.add(sample)
-        if len(self.held.generations) < self._due():
-            return []
-        held, self.held = self.held, Held()
-        if self.fit is None:
-            self._fit(held)
-            return []
-        return self._compare(self.fit, held)
+        usable = self._comparable(sample.vector)
+        near = usable and not self.bare and self.ring.add(sample.vector)
+        alarms = self._take_in(sample, near)
+        if not usable:
+            self.unusable += 1
+        elif near and self.natural is False:
+            self.copies += 1
+        else:
+            vector = sample.vector[:0] if self.bare else sample.vector
+            self.held.add(sample, vector, near)
+            if len(self.held.generations) >= self._due():
+                alarms += self._advance()
+        return alarms
+
+    def _renew(self) -> None:
+        """Begin again: the stored state is of another form."""
+        fresh = Watch(self.release, self.seed, self.wanted, self.average_run_length)
+        for name in ("held", "fit", "signals", "collected", "recent_prompts", "recent_cells"):
+            setattr(self, name, getattr(fresh, name))
+        self.form = FORM
 
     def _comparable(self, vector: NDArray[np.float16]) -> bool:
-        if self.fit is not None:
+        if self.bare:
+            return True
+        if self.fit is not None and self.fit.embedding is not None:
             return len(vector) == int(self.fit.embedding.rows.shape[1])
-        return len(vector) > 0 and self.held.vectors.shape[1] in (0, len(vector))
+        if not len(vector) and not self.held.generations and self.unusable + 1 >= self.fit_wanted:
+            self.bare = True
+        return self.bare or (len(vector) > 0 and self.held.vectors.shape[1] in (0, len(vector)))
 
     def _due(self) -> int:
         if self.fit is None:
@@ -152,41 +183,136 @@ class Watch:
         missing = self.wanted - self.collected
         return min(BLOCK, missing) if missing > 0 else BLOCK
 
-    def _fit(self, held: Held) -> None:
-        vectors, logprobs = unit(held.vectors), np.array(held.logprobs)
-        usable = np.isfinite(logprobs)
-        residual = None
-        if usable.sum() >= LEAST_SCALARS:
-            residual = fit_residual(vectors[usable], logprobs[usable])
-        self.fit = Fit(fit_embedding(vectors, self.seed), residual)
-        self.collected = len(held.generations)
-        self.signals = _signals(self.fit, self.average_run_length, self.seed)
+    def _advance(self) -> list[Alarm]:
+        """The fit part, a block of the calibration or a watched block is complete."""
+        if self.fit is None:
+            self._fit()
+            return []
+        held, self.held = self.held, Held()
+        table = held.table()
+        cells = self.fit.assign(table)
+        if self.watching:
+            return self._compare(held, cells, unit(held.vectors))
+        self.collected += len(held.generations)
+        self._note(held, cells)
+        if self.collected >= self.wanted:
+            self._complete(self.fit)
+        return []
 
-    def _compare(self, fit: Fit, held: Held) -> list[Alarm]:
-        inputs, behaviour, familiar = assign(fit, unit(held.vectors), np.array(held.logprobs))
-        calibrating = not self.watching
-        if calibrating:
-            self.collected += len(held.generations)
-        self._remember(held, inputs, behaviour, familiar)
+    def _fit(self) -> None:
+        table = self.held.table()
+        if self.natural is None:
+            self.natural = self.bare or natural(table.vectors)
+            if not self.natural:
+                near = np.array(self.held.near)
+                self.copies += int(near.sum())
+                self.held = self.held.only(~near)
+        if len(self.held.generations) < self.fit_wanted:
+            return
+        held, self.held = self.held, Held()
+        self.fit = fit(held.table(), self.seed, self.natural, held.prompts)
+        self.collected = len(held.generations)
+
+    def _note(self, held: Held, cells: Cells) -> None:
+        more = cells.astype(np.int16)
+        self.cells = np.concatenate([self.cells, more], axis=1) if self.names else more
+        self.names += held.strata
+        self.labels += held.labels
+
+    def _complete(self, known: Fit) -> None:
+        """Calibrate; a reference whose events are too much alike is collected on."""
+        tables = strata(self.names)
+        reference = Calibration(
+            cells=self.cells.astype(np.int64),
+            strata=tables.places(self.names),
+            tables=tables,
+            labels=self.labels,
+            intake=np.array(self.intake.rows, np.int64).T,
+            intake_strata=tables.places(self.intake.strata),
+        )
+        found = panel(known, reference, self.average_run_length, self.seed, self.conditional)
+        self.notes = found.notes
+        first = known.started[0].name if known.started else ""
+        if all(signal.name != first for signal in found.signals) and self.wanted < MOST_REFERENCE:
+            self.wanted = min(2 * self.wanted, MOST_REFERENCE)
+            return
+        self.signals, self.tables = found.signals, tables
+        self.cells, self.names, self.labels = self.cells[:, :0], [], []
+        self.intake = Intake()
+
+    def _take_in(self, sample: Sample, near: bool) -> list[Alarm]:
+        self.intake.add(sample, near)
+        if not self.watching or len(self.intake.rows) < BLOCK:
+            return []
+        block, self.intake = self.intake, Intake()
+        cells, places = np.array(block.rows, np.int64).T, self.tables.places(block.strata)
         alarms: list[Alarm] = []
         for signal in self.signals:
-            places = np.arange(len(held.generations))
-            cells = inputs
-            if signal.name == MEAN_LOGPROB:
-                places, cells = np.flatnonzero(familiar), behaviour[:, familiar]
-            if calibrating:
-                signal.calibrate(cells)
-            elif not alarms and (rang := signal.watch(cells)) is not None:
-                alarms.append(self._alarm(signal, held.generations[places[rang]]))
+            names = [reason.name for reason in INTAKE]
+            if signal.name not in names:
+                continue
+            row = names.index(signal.name)
+            if (rang := signal.watch(cells[row][None, :], places)) is not None:
+                grown = int(np.argmax([shift.growth for shift in signal.channels[0].shifts()]))
+                if not grown:  # fewer broken prompts or copies are no incident
+                    signal.restart()
+                    continue
+                shown = evidence.recent(block.prompts, cells[row], grown)
+                alarms.append(self._alarm(signal, block.generations[rang], shown, ()))
         return alarms
 
-    def _remember(self, held: Held, inputs: Cells, behaviour: Cells, familiar: Flags) -> None:
-        bins = np.where(familiar, behaviour[0], -1)
-        self.recent_prompts = (self.recent_prompts + held.prompts)[-REMEMBERED:]
-        rows = np.stack([*inputs, bins], axis=1).tolist()
-        self.recent_cells = (self.recent_cells + rows)[-REMEMBERED:]
+    def _compare(self, held: Held, cells: Cells, vectors: NDArray[np.float32]) -> list[Alarm]:
+        self._remember(held, cells)
+        places = self.tables.places(held.strata)
+        alarms: list[Alarm] = []
+        names = {reason.name for reason in INTAKE}
+        for signal in self.signals:
+            if signal.alarmed or signal.name in names or (signal.cause == "input" and self.latched):
+                continue
+            mine = cells[[channel.column for channel in signal.channels]]
+            inside = mine[0] >= 0
+            if signal.segment:
+                inside &= np.array([signal.segment in row for row in held.labels])
+            chosen = np.flatnonzero(inside)
+            if len(chosen) < len(places):
+                rang = signal.watch(mine[:, chosen], places[chosen], vectors[chosen])
+            else:
+                rang = signal.watch(mine, places, vectors)
+            if rang is not None:
+                alarms.append(self._explain(signal, held.generations[int(chosen[rang])]))
+        return alarms
 
-    def _alarm(self, signal: Signal, generation_id: str) -> Alarm:
+    def _remember(self, held: Held, cells: Cells) -> None:
+        self.recent_prompts = (self.recent_prompts + held.prompts)[-REMEMBERED:]
+        self.recent_labels = (self.recent_labels + held.labels)[-REMEMBERED:]
+        rows = cells.T.astype(np.int16)
+        if self.recent_cells.size:
+            rows = np.concatenate([self.recent_cells, rows])
+        self.recent_cells = rows[-REMEMBERED:]
+
+    def _explain(self, signal: Signal, generation_id: str) -> Alarm:
+        """The alarm, with prompts of the cell that grew most."""
+        assert self.fit is not None
+        growth = [[shift.growth for shift in channel.shifts()] for channel in signal.channels]
+        grown = max(range(len(growth)), key=lambda number: max(growth[number]))
+        number, cell = signal.channels[grown].column, int(np.argmax(growth[grown]))
+        column: Column = self.fit.columns[number]
+        cells = self.recent_cells[:, number].astype(np.int64)
+        if signal.segment:
+            inside = np.array([signal.segment in row for row in self.recent_labels])
+            cells = np.where(inside, cells, -1)
+        after = evidence.recent(self.recent_prompts, cells, cell)
+        was = self.fit.cells[number]
+        former = evidence.before(self.fit.prompts, was, cell, column.ordered)
+        return self._alarm(signal, generation_id, after, former)
+
+    def _alarm(
+        self,
+        signal: Signal,
+        generation_id: str,
+        after: list[str],
+        former: list[str] | tuple[()],
+    ) -> Alarm:
         shifts = [shift for channel in signal.channels for shift in channel.shifts()]
         shifts.sort(key=lambda shift: -abs(shift.growth))
         return Alarm(
@@ -199,41 +325,13 @@ class Watch:
             at_event=signal.events,
             reference_events=self.collected,
             cells=tuple(shifts[:REPORTED_CELLS]),
-            examples=self._examples(signal),
+            examples=evidence.distinct(after),
             generation_id=generation_id,
+            segment=signal.segment,
+            examples_before=evidence.distinct(former),
+            terms=evidence.terms(after, self.fit.prompts if self.fit else []),
+            seed=self.seed,
         )
-
-    def _examples(self, signal: Signal) -> tuple[str, ...]:
-        """The newest distinct prompts in the cell of the signal that grew most."""
-        growth = [[shift.growth for shift in channel.shifts()] for channel in signal.channels]
-        grown = max(range(len(growth)), key=lambda number: max(growth[number]))
-        column = 2 if signal.name == MEAN_LOGPROB else grown
-        cell = int(np.argmax(growth[grown]))
-        rows = zip(reversed(self.recent_prompts), reversed(self.recent_cells), strict=True)
-        found = [prompt for prompt, cells in rows if cells[column] == cell]
-        return tuple(dict.fromkeys(found))[:EXAMPLES]
-
-
-def assign(fit: Fit, vectors: Vectors, logprobs: Floats) -> tuple[Cells, Cells, Flags]:
-    """The cells of some samples.
-
-    The behaviour is judged on prompts like the reference's only: elsewhere the regression
-    would be a guess, and a new topic would look like a new behaviour. The choice looks at
-    nothing but the prompt and the fit part, so what is chosen stays exchangeable.
-
-    Args:
-        vectors: ``(n, d)`` unit vectors; logprobs: ``(n,)``, nan where there is none.
-    Returns:
-        ``(2, n)`` cluster and distance bin; ``(1, n)`` residual bin; ``(n,)`` whether the
-        residual bin counts.
-    """
-    distances = fit.embedding.distances(vectors)
-    inputs = np.stack([fit.embedding.clusters(vectors), fit.embedding.bins(distances)])
-    if fit.residual is None:
-        return inputs, np.zeros((1, len(vectors)), np.int64), np.zeros(len(vectors), bool)
-    familiar = np.isfinite(logprobs) & (distances <= fit.embedding.familiar)
-    bins = fit.residual.bins(vectors, np.where(np.isfinite(logprobs), logprobs, 0.0))
-    return inputs, bins[None, :], familiar
 
 
 def watch(
@@ -251,24 +349,8 @@ def watch(
     return Watch(
         release=release,
         seed=fingerprint(f"{application}/{release}"),
-        wanted=max(wanted, LEAST_REFERENCE),
+        wanted=min(max(wanted, LEAST_REFERENCE), MOST_REFERENCE),
         average_run_length=average_run_length,
         conditional=conditional,
+        form=FORM,
     )
-
-
-def _signals(fit: Fit, average_run_length: float, seed: int) -> list[Signal]:
-    clusters = [f"cluster {cell}" for cell in range(len(fit.embedding.centres))]
-    marks = [f"distance <= {edge:.3f}" for edge in fit.embedding.edges]
-    marks.append(f"distance > {fit.embedding.edges[-1]:.3f}")
-    channels = [channel(clusters, False, seed), channel(marks, True, seed ^ 1)]
-    run_length = average_run_length / BUDGETS[PROMPT_EMBEDDING]
-    signals = [Signal(PROMPT_EMBEDDING, "input", run_length, channels)]
-    if fit.residual is not None:
-        count = len(fit.residual.edges) + 1
-        bins = [f"residual bin {cell + 1} of {count}" for cell in range(count)]
-        run_length = average_run_length / BUDGETS[MEAN_LOGPROB]
-        signals.append(
-            Signal(MEAN_LOGPROB, "behaviour", run_length, [channel(bins, True, seed ^ 2)])
-        )
-    return signals

@@ -3,6 +3,7 @@
 import pickle
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
 from services.monitor.adapters.blob import freeze, thaw
@@ -38,7 +39,7 @@ def test_a_thawed_watch_goes_on_exactly_as_the_one_it_was() -> None:
 
     assert kept.latched
     assert kept.signals[0].statistic == thawed.signals[0].statistic
-    assert kept.recent_cells == thawed.recent_cells
+    assert np.array_equal(kept.recent_cells, thawed.recent_cells)
 
 
 def test_an_application_comes_back_whole() -> None:

@@ -13,25 +13,27 @@ SHARES = np.array([0.3, 0.25, 0.2, 0.1, 0.08, 0.05, 0.02])
 def calibrated(seed: int, rows: int = 300) -> PartitionCTM:
     found = detector(len(SHARES), ordered=bool(seed % 2), seed=seed)
     random = np.random.default_rng(seed)
-    found.calibrate(random.choice(len(SHARES), size=rows, p=SHARES))
+    cells = random.choice(len(SHARES), size=rows, p=SHARES)
+    found.calibrate(cells, np.zeros_like(cells))
     return found
 
 
 def alarmed_at(found: PartitionCTM, stream: np.ndarray, log_threshold: float) -> int | None:
     for start in range(0, len(stream) - BLOCK + 1, BLOCK):
-        if found.settle(stream[start : start + BLOCK]) >= log_threshold:
+        block = stream[start : start + BLOCK]
+        if found.settle(block, np.zeros_like(block)) >= log_threshold:
             return start + BLOCK
     return None
 
 
 def test_p_values_of_an_exchangeable_stream_are_uniform_and_independent() -> None:
     random = np.random.default_rng(1)
-    counts = np.bincount(random.choice(7, size=20, p=SHARES), minlength=7).astype(float)
+    counts = np.bincount(random.choice(7, size=20, p=SHARES), minlength=7)[None, :].astype(float)
     found = []
 
     for _ in range(400):
         cells = random.choice(7, size=BLOCK, p=SHARES)
-        found.append(p_values(counts, cells, random.random(BLOCK)))
+        found.append(p_values(counts, cells, np.zeros_like(cells), random.random(BLOCK)))
         counts += np.bincount(cells, minlength=7)
 
     p = np.sort(np.concatenate(found))
@@ -42,9 +44,9 @@ def test_p_values_of_an_exchangeable_stream_are_uniform_and_independent() -> Non
 
 
 def test_a_p_value_ranks_the_event_among_all_before_it() -> None:
-    counts, cells, draws = np.array([2.0, 3.0, 1.0]), np.array([1, 1, 0]), np.full(3, 0.5)
+    counts, cells, draws = np.array([[2.0, 3.0, 1.0]]), np.array([1, 1, 0]), np.full(3, 0.5)
 
-    p = p_values(counts, cells, draws)
+    p = p_values(counts, cells, np.zeros(3, np.int64), draws)
 
     assert np.allclose(p, [(2 + 0.5 * 4) / 7, (2 + 0.5 * 5) / 8, 0.5 * 3 / 9])
 
@@ -56,8 +58,8 @@ def test_every_bet_has_mean_one_under_uniform_p_values() -> None:
     for ordered in (False, True):
         sets = bets.suspects(7, ordered)
         cells = [np.array([cell]) for cell in range(7)]
-        adaptive = [np.exp(bets.plug_in(SHARES, seen, expected, cell)) for cell in cells]
-        static = [np.exp(bets.contamination(SHARES, sets, cell)) for cell in cells]
+        adaptive = [np.exp(bets.plug_in(SHARES[None, :], seen, expected, cell)) for cell in cells]
+        static = [np.exp(bets.contamination(SHARES[None, :], sets, cell)) for cell in cells]
 
         assert np.allclose(SHARES @ np.array(adaptive), 1)
         assert np.allclose(SHARES @ np.array(static), 1)
@@ -92,6 +94,6 @@ def test_the_statistic_stays_finite_however_long_the_change_lasts() -> None:
     found = calibrated(1)
 
     for _ in range(300):
-        found.settle(np.full(BLOCK, 6))
+        found.settle(np.full(BLOCK, 6), np.zeros(BLOCK, np.int64))
 
     assert math.isfinite(found.statistic())

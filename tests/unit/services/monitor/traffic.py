@@ -33,7 +33,7 @@ class Traffic:
         return Sample(
             generation_id=f"generation-{self.made}",
             episode=f"episode-{self.made}",
-            prompt=f"{'far' if far else 'near'} prompt {self.made}",
+            prompt=f"{'far' if far else 'near'} prompt {self.made:06}",
             vector=self._vector(topic),
             logprob=float(-1 - 0.1 * topic + 0.1 * self.random.normal() + logprob_shift),
         )

@@ -1,0 +1,190 @@
+"""From samples by column to cells: what each signal is, and what the fit part made of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.monitor.domain.partition import Cells, EmbeddingCells, Floats, Vectors, fit_embedding
+from services.monitor.domain.sample import Cause
+from services.monitor.domain.scalar import (
+    ResidualBins,
+    ScalarBins,
+    Words,
+    fit_residual,
+    fit_scalar,
+    fit_words,
+    inputs,
+)
+
+PROMPT_EMBEDDING = "prompt_embedding"
+MEAN_LOGPROB = "mean_logprob"
+LEAST_SCALARS = 30
+LEAST_KNOWN = 10
+KEPT_PROMPTS = 200
+
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One signal.
+
+    Fields:
+        share: of the false alarms, beside those of the other signals that start.
+        form: how its number or word becomes a cell.
+        familiar: judged on prompts like the reference's only. Elsewhere the regression would be
+            a guess and the answers are other ones by right: a new topic must not look like a
+            new behaviour. The choice looks at nothing but the prompt and the fit part, so what
+            is chosen stays exchangeable.
+    """
+
+    name: str
+    cause: Cause
+    share: float
+    form: Literal["embedding", "scalar", "word", "residual"]
+    familiar: bool = False
+
+
+KINDS = (
+    Kind(PROMPT_EMBEDDING, "input", 0.5, "embedding"),
+    Kind(MEAN_LOGPROB, "behaviour", 0.1, "residual", familiar=True),
+    Kind("length", "input", 0.05, "scalar"),
+    Kind("language", "input", 0.05, "word"),
+    Kind("refusal", "behaviour", 0.03, "word", familiar=True),
+    Kind("finish_reason", "behaviour", 0.03, "word", familiar=True),
+    Kind("feedback", "behaviour", 0.05, "residual", familiar=True),
+    Kind("served_model", "provider", 0.03, "word"),
+    Kind("guard_verdict", "guard", 0.05, "word"),
+    Kind("retrieval_score", "retrieval", 0.05, "residual", familiar=True),
+    Kind("latency", "system", 0.05, "residual", familiar=True),
+)
+"""In the order in which they are asked; half of the false alarms are the embedding's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """n samples by column. An unknown number is nan, an unknown word "".
+
+    Fields:
+        vectors: ``(n, d)`` unit vectors; ``(n, 0)`` when there are none.
+        numbers: of the scalars and residuals, each ``(n,)``; "length" is a natural log.
+        words: each of n.
+        strata: of n.
+    """
+
+    vectors: Vectors
+    numbers: dict[str, Floats]
+    words: dict[str, list[str]]
+    strata: list[str]
+
+    def __len__(self) -> int:
+        return len(self.strata)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One partition of one signal; ``ordered``: neighbouring cells mean similar things."""
+
+    signal: str
+    labels: list[str]
+    ordered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What the fit part gave; fixed for the life of the watch.
+
+    Fields:
+        scalars, residuals, words: by the signal's name, only those that start.
+        natural: near copies are draws like others and stay in.
+        prompts: of the fit part, at most 200; cells: ``(C, n)`` of these.
+    """
+
+    embedding: EmbeddingCells | None = None
+    scalars: dict[str, ScalarBins] = field(default_factory=dict)
+    residuals: dict[str, ResidualBins] = field(default_factory=dict)
+    words: dict[str, Words] = field(default_factory=dict)
+    natural: bool = True
+    prompts: list[str] = field(default_factory=list)
+    cells: Cells = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+
+    @property
+    def started(self) -> list[Kind]:
+        known = {*self.scalars, *self.residuals, *self.words}
+        if self.embedding is not None:
+            known.add(PROMPT_EMBEDDING)
+        return [kind for kind in KINDS if kind.name in known]
+
+    @property
+    def columns(self) -> list[Column]:
+        found: list[Column] = []
+        for kind in self.started:
+            if self.embedding is not None and kind.form == "embedding":
+                clusters, marks = self.embedding.labels
+                found += [Column(kind.name, clusters, False), Column(kind.name, marks, True)]
+            elif kind.form == "word":
+                found.append(Column(kind.name, self.words[kind.name].labels, False))
+            elif kind.form == "scalar":
+                found.append(Column(kind.name, self.scalars[kind.name].labels, True))
+            else:
+                found.append(Column(kind.name, self.residuals[kind.name].labels, True))
+        return found
+
+    def assign(self, table: Table) -> Cells:
+        """``(C, n)`` cells, -1 where the sample says nothing to the column."""
+        size = len(table)
+        familiar = np.ones(size, bool)
+        rows: dict[str, list[Cells]] = {}
+        if self.embedding is not None:
+            distances = self.embedding.distances(table.vectors)
+            clusters = self.embedding.clusters(table.vectors)
+            rows[PROMPT_EMBEDDING] = [clusters, self.embedding.bins(distances)]
+            familiar = distances <= self.embedding.familiar
+        given = inputs(table.vectors, table.numbers["length"]) if self.residuals else None
+        for kind in self.started:
+            if kind.form == "embedding":
+                continue
+            usable = familiar if kind.familiar else np.ones(size, bool)
+            rows[kind.name] = [self._cells(kind, table, given, usable)]
+        return np.array([row for kind in self.started for row in rows[kind.name]], np.int64)
+
+    def _cells(self, kind: Kind, table: Table, given: Floats | None, usable: Flags) -> Cells:
+        if kind.form == "word":
+            words = table.words.get(kind.name) or [""] * len(table)
+            known = np.array([bool(word) for word in words])
+            return np.where(usable & known, self.words[kind.name].cells(words), -1)
+        numbers = table.numbers.get(kind.name, np.full(len(table), np.nan))
+        known = np.isfinite(numbers)
+        filled = np.where(known, numbers, 0.0)
+        if kind.form == "scalar":
+            cells = self.scalars[kind.name].bins(filled)
+        else:
+            assert given is not None
+            cells = self.residuals[kind.name].bins(given, filled)
+        return np.where(usable & known, cells, -1)
+
+
+def fit(table: Table, seed: int, natural: bool, prompts: Sequence[str] = ()) -> Fit:
+    """From the fit part. What it does not know is not watched."""
+    embedding = fit_embedding(table.vectors, seed) if table.vectors.shape[1] else None
+    given = inputs(table.vectors, table.numbers["length"])
+    scalars: dict[str, ScalarBins] = {}
+    residuals: dict[str, ResidualBins] = {}
+    words: dict[str, Words] = {}
+    for kind in KINDS:
+        if kind.form == "word":
+            known = [word for word in table.words.get(kind.name, ()) if word]
+            if len(known) >= LEAST_KNOWN:
+                words[kind.name] = fit_words(known)
+        elif kind.form != "embedding" and kind.name in table.numbers:
+            numbers = table.numbers[kind.name]
+            usable = np.isfinite(numbers)
+            if kind.form == "scalar" and usable.sum() >= LEAST_KNOWN:
+                scalars[kind.name] = fit_scalar(numbers[usable])
+            elif kind.form == "residual" and usable.sum() >= LEAST_SCALARS:
+                residuals[kind.name] = fit_residual(given[usable], numbers[usable])
+    found = Fit(embedding, scalars, residuals, words, natural, list(prompts[:KEPT_PROMPTS]))
+    return replace(found, cells=found.assign(table)[:, : len(found.prompts)])

@@ -1,0 +1,101 @@
+"""Samples that wait, by column: for the fit, or for the end of their block of ten."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.monitor.domain.fitting import MEAN_LOGPROB, Flags, Table
+from services.monitor.domain.partition import unit
+from services.monitor.domain.sample import Sample
+
+T = TypeVar("T")
+
+SHOWN_CHARACTERS = 300
+NUMBERS = ("length", MEAN_LOGPROB, "latency", "retrieval_score")
+WORDS = ("language", "refusal", "finish_reason", "served_model", "guard_verdict")
+
+
+@dataclass(slots=True)
+class Held:
+    """Columns of samples in the order in which they came; prompts are cut at 300 characters.
+
+    Fields:
+        near: which ones are near copies of an earlier one.
+    """
+
+    vectors: NDArray[np.float16] = field(default_factory=lambda: np.zeros((0, 0), np.float16))
+    numbers: list[list[float]] = field(default_factory=list)
+    words: list[list[str]] = field(default_factory=list)
+    generations: list[str] = field(default_factory=list)
+    prompts: list[str] = field(default_factory=list)
+    strata: list[str] = field(default_factory=list)
+    labels: list[list[str]] = field(default_factory=list)
+    near: list[bool] = field(default_factory=list)
+
+    def add(self, sample: Sample, vector: NDArray[np.float16], near: bool) -> None:
+        row = vector[None, :]
+        self.vectors = np.concatenate([self.vectors, row]) if self.generations else row
+        self.numbers.append(_numbers(sample))
+        self.words.append(_words(sample))
+        self.generations.append(sample.generation_id)
+        self.prompts.append(sample.prompt[:SHOWN_CHARACTERS])
+        self.strata.append(sample.stratum)
+        self.labels.append(_labels(sample))
+        self.near.append(near)
+
+    def table(self) -> Table:
+        numbers = np.array(self.numbers, np.float64).reshape(-1, len(NUMBERS))
+        columns = zip(*self.words, strict=True) if self.words else ([] for _ in WORDS)
+        return Table(
+            vectors=unit(self.vectors),
+            numbers={name: numbers[:, place] for place, name in enumerate(NUMBERS)},
+            words={name: list(column) for name, column in zip(WORDS, columns, strict=True)},
+            strata=self.strata,
+        )
+
+    def only(self, wanted: Flags) -> "Held":
+        """The samples that are wanted, ``(n,)``."""
+        places = np.flatnonzero(wanted).tolist()
+        return Held(
+            self.vectors[places],
+            _at(self.numbers, places),
+            _at(self.words, places),
+            _at(self.generations, places),
+            _at(self.prompts, places),
+            _at(self.strata, places),
+            _at(self.labels, places),
+            _at(self.near, places),
+        )
+
+
+def _at(column: Sequence[T], places: Sequence[int]) -> list[T]:
+    return [column[place] for place in places]
+
+
+def _numbers(sample: Sample) -> list[float]:
+    """In the order of ``NUMBERS``; lengths (in characters) and seconds as natural logs."""
+    seconds = sample.latency_s
+    latency = math.log(seconds) if seconds > 0 else math.nan
+    length = math.log1p(len(sample.prompt))
+    return [length, sample.logprob, latency, sample.retrieval_score]
+
+
+def _words(sample: Sample) -> list[str]:
+    """In the order of ``WORDS``."""
+    refusal = "" if sample.refused is None else "refused" if sample.refused else "answered"
+    return [
+        sample.language,
+        refusal,
+        sample.finish_reason,
+        sample.served_model,
+        sample.guard_verdict,
+    ]
+
+
+def _labels(sample: Sample) -> list[str]:
+    found = [f"{name}={value}" for name, value in sample.labels.items() if value]
+    return [*found, f"language={sample.language}"] if sample.language else found

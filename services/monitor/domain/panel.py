@@ -1,0 +1,173 @@
+"""The signals of one release, calibrated: who watches what, with which part of the promise."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from services.monitor.domain.detector import BLOCK
+from services.monitor.domain.fitting import (
+    KINDS,
+    MEAN_LOGPROB,
+    PROMPT_EMBEDDING,
+    Column,
+    Fit,
+    Flags,
+    Kind,
+)
+from services.monitor.domain.intake import INTAKE, Reason
+from services.monitor.domain.partition import Cells
+from services.monitor.domain.persistence import correlation_length
+from services.monitor.domain.signal import JOINT, Signal, channel
+
+LEAST_CALIBRATED = 15
+LEAST_STRATUM = 100
+LEAST_SEGMENT = 100
+MOST_SEGMENTS = 8
+WHOLE = 0.9
+SEGMENT_SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Strata:
+    """Tables of the detectors: one per stratum that has its 100 calibration rows, one for all
+    others that the reference has, one that begins empty for those it has not."""
+
+    own: list[str] = field(default_factory=lambda: [""])
+    pooled: list[str] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        return 1 if self.own == [""] and not self.pooled else len(self.own) + 2
+
+    def places(self, names: Sequence[str]) -> Cells:
+        if self.count == 1:
+            return np.zeros(len(names), np.int64)
+        known = {name: place for place, name in enumerate(self.own)}
+        known |= dict.fromkeys(self.pooled, len(self.own))
+        return np.array([known.get(name, len(self.own) + 1) for name in names], np.int64)
+
+
+def strata(names: Sequence[str]) -> Strata:
+    """From the calibration rows; a reference of one stratum has one table, whatever its size."""
+    counted = Counter(names)
+    if set(counted) <= {""}:
+        return Strata()
+    own = sorted(name for name, rows in counted.items() if rows >= LEAST_STRATUM)
+    return Strata(own, sorted(set(counted) - set(own)))
+
+
+def segments(labels: Sequence[Sequence[str]]) -> list[str]:
+    """The commonest "label=value" with 100 calibration rows that are not nearly all of them."""
+    counted = Counter(label for row in labels for label in row)
+    most = WHOLE * len(labels)
+    found = [label for label, rows in counted.items() if LEAST_SEGMENT <= rows <= most]
+    return sorted(found, key=lambda label: (-counted[label], label))[:MOST_SEGMENTS]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The calibration part, in time order.
+
+    Fields:
+        cells: ``(C, m)``, -1 where a row says nothing; strata: ``(m,)`` of ``tables``.
+        labels: "label=value" of each row.
+        intake: ``(2, r)`` of every event, those left out included; its strata likewise.
+    """
+
+    cells: Cells
+    strata: Cells
+    tables: Strata
+    labels: Sequence[Sequence[str]]
+    intake: Cells
+    intake_strata: Cells
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """The signals that have enough reference, and why others have not."""
+
+    signals: list[Signal]
+    notes: list[str]
+
+
+def panel(
+    fit: Fit, reference: Calibration, average_run_length: float, seed: int, conditional: bool
+) -> Panel:
+    """Every signal with its share of the promise, calibrated."""
+    columns = fit.columns
+    signals: list[tuple[float, Signal]] = []
+    notes = [f"stratum {name!r} is pooled: too few rows" for name in reference.tables.pooled]
+    maker = _Maker(columns, reference, seed, conditional)
+    for kind in fit.started:
+        whole = maker.make(kind, "", np.ones(reference.cells.shape[1], bool))
+        if whole is None:
+            notes.append(f"{kind.name}: too small a reference")
+        else:
+            signals.append((kind.share, whole))
+    names = segments(reference.labels)
+    watched = [kind for kind in KINDS if kind.name in (PROMPT_EMBEDDING, MEAN_LOGPROB)]
+    for segment in names:
+        inside = np.array([segment in row for row in reference.labels])
+        found = [maker.make(kind, segment, inside) for kind in watched if kind in fit.started]
+        share = SEGMENT_SHARE / 2 / len(names)
+        signals += [(share, signal) for signal in found if signal is not None]
+    signals += [(reason.share, maker.intake(row)) for row, reason in enumerate(INTAKE)]
+    total = sum(share for share, _ in signals)
+    for share, signal in signals:
+        signal.average_run_length = JOINT * average_run_length * total / share
+    return Panel([signal for _, signal in signals], notes)
+
+
+@dataclass(slots=True)
+class _Maker:
+    columns: list[Column]
+    reference: Calibration
+    seed: int
+    conditional: bool
+    made: int = 0
+
+    def make(self, kind: Kind, segment: str, inside: Flags) -> Signal | None:
+        """A calibrated signal; None when too few rows are far enough apart."""
+        places = [at for at, column in enumerate(self.columns) if column.signal == kind.name]
+        cells = self.reference.cells[places]
+        usable = inside & (cells[0] >= 0)
+        ordered = [self.columns[place].ordered for place in places]
+        labels = [self.columns[place].labels for place in places]
+        rows, tables = cells[:, usable], self.reference.strata[usable]
+        signal = self._signal(kind.name, kind.cause, places, labels, ordered)
+        signal.segment = segment
+        signal.every = max(
+            correlation_length(row, tables, nearby)
+            for row, nearby in zip(rows, ordered, strict=True)
+        )
+        if len(range(0, len(tables), signal.every)) < LEAST_CALIBRATED:
+            return None
+        signal.calibrate(rows[:, :: signal.every], tables[:: signal.every])
+        return signal
+
+    def intake(self, row: int) -> Signal:
+        """A signal over every event."""
+        reason: Reason = INTAKE[row]
+        cells, tables = self.reference.intake[row], self.reference.intake_strata
+        signal = self._signal(reason.name, "data", [row], [list(reason.labels)], [False])
+        signal.every = correlation_length(cells, tables, False)
+        signal.calibrate(cells[None, :: signal.every], tables[:: signal.every])
+        return signal
+
+    def _signal(
+        self,
+        name: str,
+        cause: str,
+        places: Sequence[int],
+        labels: Sequence[list[str]],
+        ordered: Sequence[bool],
+    ) -> Signal:
+        channels = []
+        for place, names, nearby in zip(places, labels, ordered, strict=True):
+            seed = self.seed ^ self.made
+            tables = self.reference.tables.count
+            channels.append(channel(place, names, nearby, seed, tables, self.conditional))
+            self.made += 1
+        return Signal(name, cause, float(BLOCK), channels)

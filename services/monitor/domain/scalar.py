@@ -1,0 +1,143 @@
+"""Finite partitions of numbers and words, fitted on a part of the reference that is set aside."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from services.monitor.domain.partition import Cells, Floats, Vectors
+
+SCALAR_BINS = 8
+COMPONENTS = 32
+PENALTIES = tuple(float(10.0**power) for power in range(-3, 4))
+MOST_WORDS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class ScalarBins:
+    """Quantile bins of a number.
+
+    Fields:
+        edges: ``(<= 8,)`` strictly growing, in the number's unit.
+    """
+
+    edges: Floats
+
+    @property
+    def labels(self) -> list[str]:
+        marks = [f"< {edge:.4g}" for edge in self.edges]
+        return [*marks, f">= {self.edges[-1]:.4g}"]
+
+    def bins(self, numbers: Floats) -> Cells:
+        """``(n,)`` finite -> ``(n,)``."""
+        return np.searchsorted(self.edges, numbers, side="right").astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The commonest words of the fit part, each a cell; the last cell is for all others."""
+
+    known: list[str]
+
+    @property
+    def labels(self) -> list[str]:
+        return [*self.known, "another"]
+
+    def cells(self, words: Sequence[str]) -> Cells:
+        places = {word: place for place, word in enumerate(self.known)}
+        return np.array([places.get(word, len(places)) for word in words], np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class ResidualBins:
+    """Bins of what the input does not explain of a number.
+
+    A ridge regression on the leading principal components of (embedding, log length) over the
+    fit part: a change of topic moves the number through the input, a change of behaviour moves
+    the residual.
+
+    Fields:
+        mean: ``(d + 1,)`` of the fit part's inputs.
+        slope: ``(d + 1,)`` of the number on the centred inputs.
+        level: the number's mean.
+        edges: ``(<= 8,)`` quantiles of the fit part's leave-one-out residuals.
+    """
+
+    mean: Floats
+    slope: Floats
+    level: float
+    edges: Floats
+
+    @property
+    def labels(self) -> list[str]:
+        count = len(self.edges) + 1
+        return [f"residual bin {place + 1} of {count}" for place in range(count)]
+
+    def bins(self, given: Floats, numbers: Floats) -> Cells:
+        """``(n, d + 1)`` and ``(n,)`` -> ``(n,)`` bin of the residual."""
+        residuals = numbers - self.level - _centred(given, self.mean) @ self.slope
+        return np.searchsorted(self.edges, residuals, side="right").astype(np.int64)
+
+
+def inputs(vectors: Vectors, log_lengths: Floats) -> Floats:
+    """What the residuals are taken on: ``(n, d)`` and ``(n,)`` -> ``(n, d + 1)``.
+
+    A unit vector and a natural log have spreads of the same order; an unknown length is nan
+    and stands for the typical one.
+    """
+    return np.asarray(np.column_stack([vectors, log_lengths]), np.float64)
+
+
+def fit_scalar(numbers: Floats) -> ScalarBins:
+    """Edges at the eighths of ``(n,)`` finite numbers."""
+    return ScalarBins(_edges(numbers))
+
+
+def fit_words(words: Sequence[str]) -> Words:
+    """The fifteen commonest; ties by the alphabet, so that a refit gives the same."""
+    counted = sorted(Counter(words).items(), key=lambda item: (-item[1], item[0]))
+    return Words(sorted(word for word, _ in counted[:MOST_WORDS]))
+
+
+def fit_residual(given: Floats, numbers: Floats) -> ResidualBins:
+    """Ridge on the leading components, its penalty by the leave-one-out error.
+
+    Args:
+        given: ``(n, d + 1)`` of the fit part, as `inputs` makes them.
+        numbers: ``(n,)`` finite.
+    """
+    known = np.isfinite(given)
+    mean = np.where(known, given, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    level, centred = float(numbers.mean()), _centred(given, mean)
+    with threadpool_limits(limits=1):
+        left, sizes, right = np.linalg.svd(centred, full_matrices=False)
+    kept = min(COMPONENTS, max(1, len(numbers) // 5), int((sizes > 1e-6).sum()))
+    left, sizes, right = left[:, :kept], sizes[:kept], right[:kept]
+    shadow = left.T @ (numbers - level)
+
+    best, slope, residuals = np.inf, np.zeros(given.shape[1]), numbers - level
+    for penalty in PENALTIES:
+        shrink = sizes**2 / (sizes**2 + penalty)
+        leverage = (left**2 * shrink).sum(axis=1) + 1 / len(numbers)
+        errors = (numbers - level - left @ (shrink * shadow)) / np.maximum(1 - leverage, 1e-3)
+        if (score := float((errors**2).sum())) < best:
+            best, residuals = score, errors
+            slope = right.T @ (sizes / (sizes**2 + penalty) * shadow)
+    return ResidualBins(mean, slope, level, _edges(residuals))
+
+
+def _centred(given: Floats, mean: Floats) -> Floats:
+    return np.asarray(np.where(np.isfinite(given), given - mean, 0.0))
+
+
+def _edges(numbers: Floats) -> Floats:
+    """The eighths. Where numbers tie, the largest one gets a cell of its own, or nothing above
+    it could be told from it."""
+    quantiles = np.arange(1, SCALAR_BINS) / SCALAR_BINS
+    edges: NDArray[np.float64] = np.unique(np.quantile(numbers, quantiles))
+    if len(edges) < len(quantiles):
+        edges = np.unique(np.append(edges, np.nextafter(numbers.max(), np.inf)))
+    return edges

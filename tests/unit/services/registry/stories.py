@@ -12,6 +12,7 @@ from services.registry.domain.events import (
     CanaryEvidence,
     Cause,
     DatasetVersioned,
+    EngineBuilt,
     EngineLoaded,
     EvaluationCompleted,
     Observed,
@@ -95,6 +96,29 @@ def evaluated(passed: bool = True) -> EvaluationCompleted:
     return EvaluationCompleted(
         cause(), CAMPAIGN, CANDIDATE.digest, passed, ("loss -0.60 [-0.70, -0.50]",), (gain,)
     )
+
+
+BUILT = Engine(digest="engine-built", runtime="test", weights=FILE, tokenizer=FILE)
+
+
+def trained_weights() -> TrainingCompleted:
+    """A model whose engine is still to be built."""
+    return TrainingCompleted(cause(), CAMPAIGN, replace(CANDIDATE, engine=None))
+
+
+def built(passed: bool = True, of: Model = CANDIDATE) -> EngineBuilt:
+    loss = Evidence("loss_difference", 0.004, -0.006, 0.013, 16)
+    return EngineBuilt(
+        cause(), CAMPAIGN, of.digest, BUILT, passed, ("loss +0.004 [-0.006, 0.013]",), (loss,)
+    )
+
+
+def to_building(begun: Start | None = None) -> list[CampaignEvent]:
+    return [requested(begun), versioned(), trained_weights(), evaluated()]
+
+
+def proposing(release: Release, **more: object) -> Start:
+    return replace(start(), proposed=release, **more)  # type: ignore[arg-type]
 
 
 def loaded(ready: bool = True, release: Release = RELEASE) -> EngineLoaded:

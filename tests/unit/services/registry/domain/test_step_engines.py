@@ -1,0 +1,223 @@
+"""The state machine where an engine is built, and where nothing is trained."""
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.registry.domain.campaign import Campaign, State
+from services.registry.domain.commands import (
+    Approve,
+    Crown,
+    Expose,
+    RegisterCandidate,
+    RequestDataset,
+    RequestEngine,
+    Role,
+    Transition,
+    Withdraw,
+)
+from services.registry.domain.events import CampaignEvent, EngineFailed
+from services.registry.domain.policies import Provider
+from services.registry.domain.releases import release_of, with_engine, with_prompt, with_provider
+from services.registry.domain.replay import replay, state_sha256
+from services.registry.domain.step import step
+from services.registry.domain.values import Prompt
+from tests.unit.services.registry import stories
+from tests.unit.services.registry.domain.test_replay import PATIENT, live
+from tests.unit.services.registry.stories import (
+    APPLICATION,
+    BUILT,
+    CAMPAIGN,
+    CANDIDATE,
+    CHAMPION,
+    CHAMPION_MODEL,
+    FILE,
+    run,
+)
+
+WEIGHTS = replace(CANDIDATE, engine=None)
+RELEASE = release_of(APPLICATION, replace(CANDIDATE, engine=BUILT))
+TERSE = with_prompt(CHAMPION, Prompt(2, "Briefly: {{ question }}", (), 32_768))
+API = with_provider(CHAMPION, Provider("backup", "https://api.example.com/v1", "small-1", 30.0))
+
+
+def test_an_engine_is_asked_for_once_the_evaluation_passed() -> None:
+    state, commands = run(stories.to_building())
+
+    assert state.state is State.BUILDING
+    (asked,) = [each for each in commands if isinstance(each, RequestEngine)]
+    assert (asked.build_id, asked.model, asked.held_out) == (f"build-{CAMPAIGN}", WEIGHTS, FILE)
+    assert asked.policy.precision == "q8_0"
+
+
+def test_a_candidate_without_engine_is_compared_with_the_champions_weights() -> None:
+    _, commands = run(stories.to_building()[:3])
+
+    (candidacy,) = [each for each in commands if isinstance(each, RegisterCandidate)]
+    assert candidacy.reference == replace(CHAMPION_MODEL, engine=None)
+
+
+def test_a_failed_evaluation_builds_nothing() -> None:
+    state, commands = run([*stories.to_building()[:3], stories.evaluated(passed=False)])
+
+    assert state.state is State.REJECTED
+    assert [type(each) for each in commands] == [Transition]
+
+
+def test_an_engine_that_passed_its_gate_is_loaded_in_the_release() -> None:
+    state, commands = run([*stories.to_building(), stories.built()])
+
+    assert state.state is State.LOADING
+    assert commands[1:] == [Expose(RELEASE, Role.SHADOW, 0.5)]
+    assert isinstance(commands[0], Transition)
+    assert commands[0].evidence[0].name == "loss_difference"
+
+
+def test_an_engine_that_strays_from_its_weights_rejects_the_candidate() -> None:
+    state, commands = run([*stories.to_building(), stories.built(passed=False)])
+
+    assert state.state is State.REJECTED
+    assert "loss +0.004" in state.outcome_reason
+    assert [type(each) for each in commands] == [Transition]
+
+
+def test_no_override_passes_over_an_engines_gate() -> None:
+    request = stories.requested(override="drill")
+
+    state, _ = run([request, *stories.to_building()[1:], stories.built(passed=False)])
+
+    assert state.state is State.REJECTED
+
+
+def test_a_build_that_failed_fails_it() -> None:
+    failed = EngineFailed(stories.cause(), CAMPAIGN, CANDIDATE.digest, "no_builder", "q3_k")
+
+    state, _ = run([*stories.to_building(), failed])
+
+    assert (state.state, state.outcome_reason) == (State.FAILED, "no engine, no_builder: q3_k")
+
+
+def test_the_engine_of_another_model_is_not_this_campaigns() -> None:
+    state, commands = run([*stories.to_building(), stories.built(of=CHAMPION_MODEL)])
+
+    assert (state.state, commands) == (State.BUILDING, [])
+
+
+def test_a_proposal_goes_straight_to_loading() -> None:
+    state, commands = run([stories.requested(stories.proposing(TERSE))])
+
+    assert state.state is State.LOADING
+    assert commands[1:] == [Expose(TERSE, Role.SHADOW, 0.5)]
+    assert not any(isinstance(each, RequestDataset) for each in commands)
+
+
+def proposal(release: object = TERSE) -> list[CampaignEvent]:
+    begun = stories.proposing(release)  # type: ignore[arg-type]
+    return [
+        stories.requested(begun),
+        stories.loaded(release=begun.proposed or TERSE),
+        *stories.to_last_stage()[5:],
+    ]
+
+
+def test_a_proposal_is_promoted_by_the_same_evidence() -> None:
+    waiting, _ = run(proposal())
+    state, commands = run([*proposal(), stories.better()])
+
+    assert (waiting.state, waiting.share) == (State.CANARY, 0.5)
+    assert (state.state, commands[1:]) == (State.PROMOTED, [Crown(TERSE)])
+
+
+def test_a_proposal_that_harms_is_rolled_back() -> None:
+    harm = stories.observed(share=0.5, champion_answered=99, scored=60, log_e_rollback=3.1)
+
+    state, commands = run([*proposal(API), harm])
+
+    assert (state.state, commands[1:]) == (State.ROLLED_BACK, [Withdraw()])
+
+
+def test_a_provider_without_harm_to_the_end_of_its_canary_is_approved() -> None:
+    tired = stories.observed(share=0.5, champion_answered=900, scored=600)
+
+    state, commands = run([*proposal(API), tired])
+
+    assert state.outcome_reason.startswith("futile")
+    assert commands[1:] == [Withdraw(), Approve(API.engine.provider or Provider())]
+
+
+def test_what_cannot_be_made_fails_with_its_reason() -> None:
+    begun = replace(stories.start(), unmet="prompt_version 9: no such version")
+
+    state, commands = run([stories.requested(begun)])
+
+    assert (state.state, state.outcome_reason) == (State.FAILED, begun.unmet)
+    assert [type(each) for each in commands] == [Transition]
+
+
+def rebuild() -> list[CampaignEvent]:
+    model = replace(CHAMPION_MODEL, engine=None)
+    begun = stories.proposing(CHAMPION, rebuilt=model, held_out=FILE)
+    return [stories.requested(begun), stories.built(of=CHAMPION_MODEL)]
+
+
+def test_a_rebuilt_engine_is_another_release_of_the_same_model() -> None:
+    building, asked = run(rebuild()[:1])
+    state, commands = run(rebuild())
+
+    assert building.state is State.BUILDING
+    assert isinstance(asked[1], RequestEngine)
+    assert (asked[1].model.digest, asked[1].model.engine) == (CHAMPION.model_digest, None)
+    assert state.state is State.LOADING
+    assert commands[1:] == [Expose(with_engine(CHAMPION, BUILT), Role.SHADOW, 0.5)]
+
+
+STORIES = {
+    "built": [
+        *stories.to_building(),
+        stories.built(),
+        stories.loaded(release=RELEASE),
+        *stories.to_last_stage()[5:],
+        stories.better(),
+    ],
+    "proposal": [*proposal(), stories.better()],
+    "rebuilt": [*rebuild(), stories.loaded(release=with_engine(CHAMPION, BUILT))],
+}
+
+
+@PATIENT
+@given(st.sampled_from(sorted(STORIES)), st.data())
+def test_any_order_replays_by_the_recorded_order_of_inputs(name: str, data: st.DataObject) -> None:
+    events = data.draw(st.lists(st.sampled_from(STORIES[name]), max_size=24))
+
+    state, order = live(events)
+    known = [event for event in events if event.cause.event_id in order]
+    replayed = replay(CAMPAIGN, known, order)
+
+    assert state_sha256(replayed.state) == state_sha256(state)
+
+
+@PATIENT
+@given(st.sampled_from(sorted(STORIES)), st.data())
+def test_repeats_change_nothing_and_a_release_is_only_served_built(
+    name: str, data: st.DataObject
+) -> None:
+    state = Campaign(CAMPAIGN)
+    for event in data.draw(st.lists(st.sampled_from(STORIES[name]), max_size=24)):
+        state, commands = step(state, event)
+        again, silent = step(state, event)
+
+        assert (again, silent) == (state, ())
+        for command in commands:
+            if isinstance(command, Expose):
+                assert command.release.engine.digest
+
+
+def test_the_stories_come_to_their_ends() -> None:
+    ends = {name: replay(CAMPAIGN, told).state.state for name, told in STORIES.items()}
+
+    assert ends == {
+        "built": State.PROMOTED,
+        "proposal": State.PROMOTED,
+        "rebuilt": State.SHADOW,
+    }

@@ -64,7 +64,7 @@ class EnginePolicy:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """A service level: at least ``target`` of the answers are at or below ``threshold``."""
+    """A service level: at least ``target`` of the answers keep to ``threshold``."""
 
     name: str = ""
     threshold: float = 0.0

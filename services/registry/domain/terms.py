@@ -28,7 +28,8 @@ PRECISIONS: Final = {
     "tensorrt-llm": ("bf16", "f16", "fp8", "nvfp4", "int4_awq"),
 }
 """Of each runtime; the first is its default."""
-TIMED: Final = frozenset({"time_to_first_token", "time_per_output_token", "latency", "cost"})
+TIMES: Final = frozenset({"time_to_first_token", "time_per_output_token", "latency"})
+MEASURED: Final = TIMES | {"tokens_per_s", "cost"}
 RATES: Final = frozenset({"errors", "refusals", "blocks"})
 MONTH_S: Final = 30 * 24 * 3600.0
 
@@ -40,7 +41,6 @@ def complete_drift(given: Drift) -> Drift:
         average_run_length=given.average_run_length or 100_000.0,
         new_rows=given.new_rows or 200,
         campaign_budget=given.campaign_budget or 10,
-        least_gain=given.least_gain or 0.1,
     )
 
 
@@ -184,9 +184,9 @@ def _objective_problems(objectives: tuple[Objective, ...]) -> Iterator[str]:
         yield "objectives: two have the same name"
     for number, each in enumerate(objectives):
         name = f"objectives[{number}]"
-        if each.name not in TIMED | RATES:
-            yield f"{name}.name {each.name[:80]!r}: one of {sorted(TIMED | RATES)}"
-        if each.name in TIMED:
+        if each.name not in MEASURED | RATES:
+            yield f"{name}.name {each.name[:80]!r}: one of {sorted(MEASURED | RATES)}"
+        if each.name in MEASURED:
             yield from outside(((f"{name}.threshold", each.threshold, 1e-9, 1e9),))
         elif each.threshold != 0:
             yield f"{name}.threshold: {each.name} are counted, they have none"
@@ -204,7 +204,7 @@ def _drift_bounds(drift: Drift) -> tuple[Bound, ...]:
         ("drift.quiet_to_hour", drift.quiet_to_hour, 0, 23),
         ("drift.cost_per_hour", drift.cost_per_hour, 0, 1e9),
         ("drift.cost_budget", drift.cost_budget, 0, 1e12),
-        ("drift.least_gain", drift.least_gain, 1e-9, 100),
+        ("drift.least_gain", drift.least_gain, 0, 100),
     )
 
 

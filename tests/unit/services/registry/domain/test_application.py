@@ -27,7 +27,7 @@ def test_what_is_not_said_takes_the_documented_defaults() -> None:
         alpha=0.05,
         max_scored=600,
     )
-    assert full.drift == Drift(500, 100_000.0, 200, 0.0, 10, least_gain=0.1)
+    assert full.drift == Drift(500, 100_000.0, 200, 0.0, 10)
     assert (full.gate.worse_margin, full.gate.least_gain) == (0.08, 0.10)
 
 

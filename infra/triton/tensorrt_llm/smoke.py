@@ -36,7 +36,7 @@ def answer(client: InferenceServerClient, inputs: list[InferInput], leave_after:
     """``(text, frames, last frame's tensors)``. Raises RuntimeError: the engine's error."""
     arrived: queue.Queue[Any] = queue.Queue()
     client.start_stream(lambda result, error: arrived.put((result, error)))
-    text, frames = "", 0
+    text, frames, leaves = "", 0, False
     try:
         client.async_stream_infer(MODEL, inputs, enable_empty_final_response=True)
         while True:
@@ -47,10 +47,12 @@ def answer(client: InferenceServerClient, inputs: list[InferInput], leave_after:
             values = {t.name: result.as_numpy(t.name)[0] for t in response.outputs}
             text += values.get("text_output", b"").decode()
             frames += 1
-            if response.parameters["triton_final_response"].bool_param or frames == leave_after:
+            final = response.parameters["triton_final_response"].bool_param
+            leaves = not final and frames == leave_after
+            if final or leaves:
                 return text, frames, values
-    finally:
-        client.stop_stream(cancel_requests=True)
+    finally:  # an ended stream must not be cancelled: some Tritons do not survive it
+        client.stop_stream(cancel_requests=leaves)
 
 
 def main(address: str) -> None:

@@ -52,6 +52,7 @@ class Server:
         arrived: Queue[tuple[Any, Any]] = Queue()
         self.client.start_stream(partial(_arrive, arrived))
         found: list[dict[str, Any]] = []
+        leaves = False
         try:
             self.client.async_stream_infer(
                 "llm-gpu", list(inputs), enable_empty_final_response=True
@@ -65,9 +66,10 @@ class Server:
                 if response.parameters["triton_final_response"].bool_param:
                     return found, ""
                 if cancel_after and len(found) >= cancel_after:
+                    leaves = True
                     return found, "left"
-        finally:
-            self.client.stop_stream(cancel_requests=True)
+        finally:  # never of a stream that has ended: Triton 2.51 does not survive it
+            self.client.stop_stream(cancel_requests=leaves)
 
 
 def _arrive(queue: "Queue[tuple[Any, Any]]", result: Any, error: Any) -> None:

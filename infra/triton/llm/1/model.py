@@ -130,13 +130,18 @@ class TritonPythonModel:
         if time.monotonic() - self._asked_at < CANCELLATION_S:
             return
         for request in list(active):
-            gone = request.sender.is_cancelled() and not request.text.stopped
+            gone = not request.text.stopped and self._has_gone(request)
             if gone:
                 self._outbox.put((request, "cancelled", "the client has gone"))
             if gone or request.text.stopped:
                 request.handle.cancel()
                 active.remove(request)
         self._asked_at = time.monotonic()
+
+    def _has_gone(self, request: Request) -> bool:
+        """Never asked once the final response may have left: Triton dies of it (SIGSEGV)."""
+        with self._lock:
+            return not request.ended and bool(request.sender.is_cancelled())
 
     def _read(self, active: list[Request]) -> None:
         for request in list(active):
@@ -211,10 +216,10 @@ class TritonPythonModel:
 
     def _end(self, request: Request, tensors: Sequence[Any] = (), error: Any = None) -> None:
         """The one final response."""
-        if request.ended:
-            return
-        request.ended = True
         with self._lock:
+            if request.ended:
+                return
+            request.ended = True
             self._inside -= 1
         response = pb_utils.InferenceResponse(list(tensors), error=error)
         request.sender.send(response, flags=FINAL)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from protos.monitor.v1 import monitor_events_pb2 as _monitor_events_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -60,11 +61,18 @@ class Signal(_message.Message):
     ALARMS_FIELD_NUMBER: _builtins.int
     DUPLICATES_FIELD_NUMBER: _builtins.int
     HISTORY_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    SEGMENT_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
+    STRIDE_FIELD_NUMBER: _builtins.int
+    UNUSABLE_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
+    COPIES_FIELD_NUMBER: _builtins.int
     application: _builtins.str
     release_digest: _builtins.str
     name: _builtins.str
     phase: _builtins.str
-    """"collecting reference", "watching" """
+    """"collecting reference", "watching", "alarmed" """
     reference_events: _builtins.int
     reference_wanted: _builtins.int
     events: _builtins.int
@@ -74,9 +82,25 @@ class Signal(_message.Message):
     alarms: _builtins.int
     duplicates: _builtins.int
     """events left out: same episode"""
+    cause: _builtins.str
+    """that it speaks of by itself, as in DriftDetected"""
+    segment: _builtins.str
+    """"label=value"; "" = all traffic"""
+    skipped: _builtins.int
+    """events of the application passed over because there were too many"""
+    stride: _builtins.int
+    """one event in so many is looked at"""
+    unusable: _builtins.int
+    """events left out for want of an embedding"""
+    copies: _builtins.int
+    """events left out: they nearly repeat a recent one"""
     @_builtins.property
     def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___SignalPoint]:
         """the last 500 block ends"""
+
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """why something is not watched"""
 
     def __init__(
         self,
@@ -94,10 +118,17 @@ class Signal(_message.Message):
         alarms: _builtins.int = ...,
         duplicates: _builtins.int = ...,
         history: _abc.Iterable[Global___SignalPoint] | None = ...,
+        cause: _builtins.str = ...,
+        segment: _builtins.str = ...,
+        skipped: _builtins.int = ...,
+        stride: _builtins.int = ...,
+        unusable: _builtins.int = ...,
+        notes: _abc.Iterable[_builtins.str] | None = ...,
+        copies: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "application", b"application", "average_run_length", b"average_run_length", "duplicates", b"duplicates", "events", b"events", "history", b"history", "name", b"name", "phase", b"phase", "reference_events", b"reference_events", "reference_wanted", b"reference_wanted", "release_digest", b"release_digest", "statistic", b"statistic", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "application", b"application", "average_run_length", b"average_run_length", "cause", b"cause", "copies", b"copies", "duplicates", b"duplicates", "events", b"events", "history", b"history", "name", b"name", "notes", b"notes", "phase", b"phase", "reference_events", b"reference_events", "reference_wanted", b"reference_wanted", "release_digest", b"release_digest", "segment", b"segment", "skipped", b"skipped", "statistic", b"statistic", "stride", b"stride", "threshold", b"threshold", "unusable", b"unusable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -108,15 +139,18 @@ class ListSignalsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     APPLICATION_FIELD_NUMBER: _builtins.int
+    WITHOUT_HISTORY_FIELD_NUMBER: _builtins.int
     application: _builtins.str
+    without_history: _builtins.bool
     def __init__(
         self,
         *,
         application: _builtins.str = ...,
+        without_history: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "without_history", b"without_history"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -159,6 +193,15 @@ class Window(_message.Message):
     LATENCY_P95_S_FIELD_NUMBER: _builtins.int
     TIME_TO_FIRST_TOKEN_P50_S_FIELD_NUMBER: _builtins.int
     TIME_TO_FIRST_TOKEN_P95_S_FIELD_NUMBER: _builtins.int
+    BLOCKED_FIELD_NUMBER: _builtins.int
+    CACHED_FIELD_NUMBER: _builtins.int
+    COST_FIELD_NUMBER: _builtins.int
+    LATENCY_P99_S_FIELD_NUMBER: _builtins.int
+    TIME_TO_FIRST_TOKEN_P99_S_FIELD_NUMBER: _builtins.int
+    TIME_PER_OUTPUT_TOKEN_P50_S_FIELD_NUMBER: _builtins.int
+    TIME_PER_OUTPUT_TOKEN_P95_S_FIELD_NUMBER: _builtins.int
+    TIME_PER_OUTPUT_TOKEN_P99_S_FIELD_NUMBER: _builtins.int
+    TOKENS_PER_S_FIELD_NUMBER: _builtins.int
     application: _builtins.str
     release_digest: _builtins.str
     answered: _builtins.int
@@ -169,6 +212,17 @@ class Window(_message.Message):
     latency_p95_s: _builtins.float
     time_to_first_token_p50_s: _builtins.float
     time_to_first_token_p95_s: _builtins.float
+    blocked: _builtins.int
+    cached: _builtins.int
+    cost: _builtins.float
+    """of all, in the application's currency"""
+    latency_p99_s: _builtins.float
+    time_to_first_token_p99_s: _builtins.float
+    time_per_output_token_p50_s: _builtins.float
+    time_per_output_token_p95_s: _builtins.float
+    time_per_output_token_p99_s: _builtins.float
+    tokens_per_s: _builtins.float
+    """of an answer, on average"""
     @_builtins.property
     def start(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -185,10 +239,19 @@ class Window(_message.Message):
         latency_p95_s: _builtins.float = ...,
         time_to_first_token_p50_s: _builtins.float = ...,
         time_to_first_token_p95_s: _builtins.float = ...,
+        blocked: _builtins.int = ...,
+        cached: _builtins.int = ...,
+        cost: _builtins.float = ...,
+        latency_p99_s: _builtins.float = ...,
+        time_to_first_token_p99_s: _builtins.float = ...,
+        time_per_output_token_p50_s: _builtins.float = ...,
+        time_per_output_token_p95_s: _builtins.float = ...,
+        time_per_output_token_p99_s: _builtins.float = ...,
+        tokens_per_s: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered", b"answered", "application", b"application", "completion_tokens", b"completion_tokens", "failed", b"failed", "latency_p50_s", b"latency_p50_s", "latency_p95_s", b"latency_p95_s", "refused", b"refused", "release_digest", b"release_digest", "start", b"start", "time_to_first_token_p50_s", b"time_to_first_token_p50_s", "time_to_first_token_p95_s", b"time_to_first_token_p95_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered", b"answered", "application", b"application", "blocked", b"blocked", "cached", b"cached", "completion_tokens", b"completion_tokens", "cost", b"cost", "failed", b"failed", "latency_p50_s", b"latency_p50_s", "latency_p95_s", b"latency_p95_s", "latency_p99_s", b"latency_p99_s", "refused", b"refused", "release_digest", b"release_digest", "start", b"start", "time_per_output_token_p50_s", b"time_per_output_token_p50_s", "time_per_output_token_p95_s", b"time_per_output_token_p95_s", "time_per_output_token_p99_s", b"time_per_output_token_p99_s", "time_to_first_token_p50_s", b"time_to_first_token_p50_s", "time_to_first_token_p95_s", b"time_to_first_token_p95_s", "time_to_first_token_p99_s", b"time_to_first_token_p99_s", "tokens_per_s", b"tokens_per_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -234,3 +297,300 @@ class ListWindowsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListWindowsResponse: _TypeAlias = ListWindowsResponse  # noqa: Y015
+
+@_typing.final
+class Alarm(_message.Message):
+    """An alarm, and what its case came to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DETECTED_FIELD_NUMBER: _builtins.int
+    DRIFT_EVENT_ID_FIELD_NUMBER: _builtins.int
+    ATTRIBUTED_FIELD_NUMBER: _builtins.int
+    drift_event_id: _builtins.str
+    @_builtins.property
+    def detected(self) -> _monitor_events_pb2.DriftDetected: ...
+    @_builtins.property
+    def attributed(self) -> _monitor_events_pb2.CauseAttributed:
+        """absent while the case is open"""
+
+    def __init__(
+        self,
+        *,
+        detected: _monitor_events_pb2.DriftDetected | None = ...,
+        drift_event_id: _builtins.str = ...,
+        attributed: _monitor_events_pb2.CauseAttributed | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attributed", b"attributed", "detected", b"detected"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributed", b"attributed", "detected", b"detected", "drift_event_id", b"drift_event_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Alarm: _TypeAlias = Alarm  # noqa: Y015
+
+@_typing.final
+class ListAlarmsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLICATION_FIELD_NUMBER: _builtins.int
+    application: _builtins.str
+    def __init__(
+        self,
+        *,
+        application: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAlarmsRequest: _TypeAlias = ListAlarmsRequest  # noqa: Y015
+
+@_typing.final
+class ListAlarmsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALARMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def alarms(self) -> _containers.RepeatedCompositeFieldContainer[Global___Alarm]:
+        """the last 20 per application, oldest first"""
+
+    def __init__(
+        self,
+        *,
+        alarms: _abc.Iterable[Global___Alarm] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAlarmsResponse: _TypeAlias = ListAlarmsResponse  # noqa: Y015
+
+@_typing.final
+class ObjectiveStanding(_message.Message):
+    """An objective of one release."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLICATION_FIELD_NUMBER: _builtins.int
+    RELEASE_DIGEST_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    PERIOD_S_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    BAD_FIELD_NUMBER: _builtins.int
+    BUDGET_LEFT_FIELD_NUMBER: _builtins.int
+    BURN_RATES_FIELD_NUMBER: _builtins.int
+    SEVERITY_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    application: _builtins.str
+    release_digest: _builtins.str
+    name: _builtins.str
+    threshold: _builtins.float
+    target: _builtins.float
+    period_s: _builtins.float
+    answers: _builtins.int
+    """that counted, in the period"""
+    bad: _builtins.int
+    budget_left: _builtins.float
+    """share of the period's error budget; negative when overspent"""
+    severity: _builtins.str
+    """"" while it is kept, "ticket", "page" """
+    @_builtins.property
+    def burn_rates(self) -> _containers.RepeatedCompositeFieldContainer[_monitor_events_pb2.BurnRate]: ...
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """of the breach"""
+
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """of the newest answer of the application"""
+
+    def __init__(
+        self,
+        *,
+        application: _builtins.str = ...,
+        release_digest: _builtins.str = ...,
+        name: _builtins.str = ...,
+        threshold: _builtins.float = ...,
+        target: _builtins.float = ...,
+        period_s: _builtins.float = ...,
+        answers: _builtins.int = ...,
+        bad: _builtins.int = ...,
+        budget_left: _builtins.float = ...,
+        burn_rates: _abc.Iterable[_monitor_events_pb2.BurnRate] | None = ...,
+        severity: _builtins.str = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "since", b"since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "application", b"application", "at", b"at", "bad", b"bad", "budget_left", b"budget_left", "burn_rates", b"burn_rates", "name", b"name", "period_s", b"period_s", "release_digest", b"release_digest", "severity", b"severity", "since", b"since", "target", b"target", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ObjectiveStanding: _TypeAlias = ObjectiveStanding  # noqa: Y015
+
+@_typing.final
+class ListObjectivesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLICATION_FIELD_NUMBER: _builtins.int
+    application: _builtins.str
+    def __init__(
+        self,
+        *,
+        application: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListObjectivesRequest: _TypeAlias = ListObjectivesRequest  # noqa: Y015
+
+@_typing.final
+class ListObjectivesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OBJECTIVES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def objectives(self) -> _containers.RepeatedCompositeFieldContainer[Global___ObjectiveStanding]: ...
+    def __init__(
+        self,
+        *,
+        objectives: _abc.Iterable[Global___ObjectiveStanding] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["objectives", b"objectives"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListObjectivesResponse: _TypeAlias = ListObjectivesResponse  # noqa: Y015
+
+@_typing.final
+class ListDecisionsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLICATION_FIELD_NUMBER: _builtins.int
+    application: _builtins.str
+    def __init__(
+        self,
+        *,
+        application: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDecisionsRequest: _TypeAlias = ListDecisionsRequest  # noqa: Y015
+
+@_typing.final
+class ListDecisionsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def decisions(self) -> _containers.RepeatedCompositeFieldContainer[_monitor_events_pb2.DecisionMade]:
+        """the last 20 per application, oldest first"""
+
+    def __init__(
+        self,
+        *,
+        decisions: _abc.Iterable[_monitor_events_pb2.DecisionMade] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decisions", b"decisions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDecisionsResponse: _TypeAlias = ListDecisionsResponse  # noqa: Y015
+
+@_typing.final
+class ScatterPoint(_message.Message):
+    """A prompt in the plane of the reference's first two principal axes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    X_FIELD_NUMBER: _builtins.int
+    Y_FIELD_NUMBER: _builtins.int
+    x: _builtins.float
+    y: _builtins.float
+    def __init__(
+        self,
+        *,
+        x: _builtins.float = ...,
+        y: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["x", b"x", "y", b"y"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScatterPoint: _TypeAlias = ScatterPoint  # noqa: Y015
+
+@_typing.final
+class GetScatterRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLICATION_FIELD_NUMBER: _builtins.int
+    RELEASE_DIGEST_FIELD_NUMBER: _builtins.int
+    application: _builtins.str
+    release_digest: _builtins.str
+    """"" = the champion's"""
+    def __init__(
+        self,
+        *,
+        application: _builtins.str = ...,
+        release_digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "release_digest", b"release_digest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetScatterRequest: _TypeAlias = GetScatterRequest  # noqa: Y015
+
+@_typing.final
+class GetScatterResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELEASE_DIGEST_FIELD_NUMBER: _builtins.int
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    RECENT_FIELD_NUMBER: _builtins.int
+    release_digest: _builtins.str
+    @_builtins.property
+    def reference(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScatterPoint]:
+        """up to 400"""
+
+    @_builtins.property
+    def recent(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScatterPoint]:
+        """up to 400, in no order"""
+
+    def __init__(
+        self,
+        *,
+        release_digest: _builtins.str = ...,
+        reference: _abc.Iterable[Global___ScatterPoint] | None = ...,
+        recent: _abc.Iterable[Global___ScatterPoint] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["recent", b"recent", "reference", b"reference", "release_digest", b"release_digest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetScatterResponse: _TypeAlias = GetScatterResponse  # noqa: Y015

@@ -45,6 +45,26 @@ class MonitorServiceStub:
                 request_serializer=protos_dot_monitor_dot_v1_dot_monitor__service__pb2.ListWindowsRequest.SerializeToString,
                 response_deserializer=protos_dot_monitor_dot_v1_dot_monitor__service__pb2.ListWindowsResponse.FromString,
                 _registered_method=True)
+        self.ListAlarms = channel.unary_unary(
+                '/perennial.monitor.v1.MonitorService/ListAlarms',
+                request_serializer=protos_dot_monitor_dot_v1_dot_monitor__service__pb2.ListAlarmsRequest.SerializeToString,
+                response_deserializer=protos_dot_monitor_dot_v1_dot_monitor__service__pb2.ListAlarmsResponse.FromString,
+                _registered_method=True)
+        self.ListObjectives = channel.unary_unary(
+                '/perennial.monitor.v1.MonitorService/ListObjectives',
+                request_serializer=protos_dot_monitor_dot_v1_dot_monitor__service__pb2.ListObjectivesRequest.SerializeToString,
+                response_deserializer=protos_dot_monitor_dot_v1_dot_monitor__service__pb2.ListObjectivesResponse.FromString,
+                _registered_method=True)
+        self.ListDecisions = channel.unary_unary(
+                '/perennial.monitor.v1.MonitorService/ListDecisions',
+                request_serializer=protos_dot_monitor_dot_v1_dot_monitor__service__pb2.ListDecisionsRequest.SerializeToString,
+                response_deserializer=protos_dot_monitor_dot_v1_dot_monitor__service__pb2.ListDecisionsResponse.FromString,
+                _registered_method=True)
+        self.GetScatter = channel.unary_unary(
+                '/perennial.monitor.v1.MonitorService/GetScatter',
+                request_serializer=protos_dot_monitor_dot_v1_dot_monitor__service__pb2.GetScatterRequest.SerializeToString,
+                response_deserializer=protos_dot_monitor_dot_v1_dot_monitor__service__pb2.GetScatterResponse.FromString,
+                _registered_method=True)
 
 
 class MonitorServiceServicer:
@@ -63,6 +83,30 @@ class MonitorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAlarms(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListObjectives(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDecisions(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetScatter(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MonitorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -75,6 +119,26 @@ def add_MonitorServiceServicer_to_server(servicer, server):
                     servicer.ListWindows,
                     request_deserializer=protos_dot_monitor_dot_v1_dot_monitor__service__pb2.ListWindowsRequest.FromString,
                     response_serializer=protos_dot_monitor_dot_v1_dot_monitor__service__pb2.ListWindowsResponse.SerializeToString,
+            ),
+            'ListAlarms': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAlarms,
+                    request_deserializer=protos_dot_monitor_dot_v1_dot_monitor__service__pb2.ListAlarmsRequest.FromString,
+                    response_serializer=protos_dot_monitor_dot_v1_dot_monitor__service__pb2.ListAlarmsResponse.SerializeToString,
+            ),
+            'ListObjectives': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListObjectives,
+                    request_deserializer=protos_dot_monitor_dot_v1_dot_monitor__service__pb2.ListObjectivesRequest.FromString,
+                    response_serializer=protos_dot_monitor_dot_v1_dot_monitor__service__pb2.ListObjectivesResponse.SerializeToString,
+            ),
+            'ListDecisions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDecisions,
+                    request_deserializer=protos_dot_monitor_dot_v1_dot_monitor__service__pb2.ListDecisionsRequest.FromString,
+                    response_serializer=protos_dot_monitor_dot_v1_dot_monitor__service__pb2.ListDecisionsResponse.SerializeToString,
+            ),
+            'GetScatter': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetScatter,
+                    request_deserializer=protos_dot_monitor_dot_v1_dot_monitor__service__pb2.GetScatterRequest.FromString,
+                    response_serializer=protos_dot_monitor_dot_v1_dot_monitor__service__pb2.GetScatterResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -132,6 +196,114 @@ class MonitorService:
             '/perennial.monitor.v1.MonitorService/ListWindows',
             protos_dot_monitor_dot_v1_dot_monitor__service__pb2.ListWindowsRequest.SerializeToString,
             protos_dot_monitor_dot_v1_dot_monitor__service__pb2.ListWindowsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAlarms(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/perennial.monitor.v1.MonitorService/ListAlarms',
+            protos_dot_monitor_dot_v1_dot_monitor__service__pb2.ListAlarmsRequest.SerializeToString,
+            protos_dot_monitor_dot_v1_dot_monitor__service__pb2.ListAlarmsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListObjectives(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/perennial.monitor.v1.MonitorService/ListObjectives',
+            protos_dot_monitor_dot_v1_dot_monitor__service__pb2.ListObjectivesRequest.SerializeToString,
+            protos_dot_monitor_dot_v1_dot_monitor__service__pb2.ListObjectivesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDecisions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/perennial.monitor.v1.MonitorService/ListDecisions',
+            protos_dot_monitor_dot_v1_dot_monitor__service__pb2.ListDecisionsRequest.SerializeToString,
+            protos_dot_monitor_dot_v1_dot_monitor__service__pb2.ListDecisionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetScatter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/perennial.monitor.v1.MonitorService/GetScatter',
+            protos_dot_monitor_dot_v1_dot_monitor__service__pb2.GetScatterRequest.SerializeToString,
+            protos_dot_monitor_dot_v1_dot_monitor__service__pb2.GetScatterResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,6 +35,10 @@ class MonitorServiceStub:
     def __new__(cls, channel: _aio.Channel) -> MonitorServiceAsyncStub: ...
     ListSignals: _grpc.UnaryUnaryMultiCallable[_monitor_service_pb2.ListSignalsRequest, _monitor_service_pb2.ListSignalsResponse]
     ListWindows: _grpc.UnaryUnaryMultiCallable[_monitor_service_pb2.ListWindowsRequest, _monitor_service_pb2.ListWindowsResponse]
+    ListAlarms: _grpc.UnaryUnaryMultiCallable[_monitor_service_pb2.ListAlarmsRequest, _monitor_service_pb2.ListAlarmsResponse]
+    ListObjectives: _grpc.UnaryUnaryMultiCallable[_monitor_service_pb2.ListObjectivesRequest, _monitor_service_pb2.ListObjectivesResponse]
+    ListDecisions: _grpc.UnaryUnaryMultiCallable[_monitor_service_pb2.ListDecisionsRequest, _monitor_service_pb2.ListDecisionsResponse]
+    GetScatter: _grpc.UnaryUnaryMultiCallable[_monitor_service_pb2.GetScatterRequest, _monitor_service_pb2.GetScatterResponse]
 
 @_typing.type_check_only
 class MonitorServiceAsyncStub(MonitorServiceStub):
@@ -43,6 +47,10 @@ class MonitorServiceAsyncStub(MonitorServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListSignals: _aio.UnaryUnaryMultiCallable[_monitor_service_pb2.ListSignalsRequest, _monitor_service_pb2.ListSignalsResponse]  # type: ignore[assignment]
     ListWindows: _aio.UnaryUnaryMultiCallable[_monitor_service_pb2.ListWindowsRequest, _monitor_service_pb2.ListWindowsResponse]  # type: ignore[assignment]
+    ListAlarms: _aio.UnaryUnaryMultiCallable[_monitor_service_pb2.ListAlarmsRequest, _monitor_service_pb2.ListAlarmsResponse]  # type: ignore[assignment]
+    ListObjectives: _aio.UnaryUnaryMultiCallable[_monitor_service_pb2.ListObjectivesRequest, _monitor_service_pb2.ListObjectivesResponse]  # type: ignore[assignment]
+    ListDecisions: _aio.UnaryUnaryMultiCallable[_monitor_service_pb2.ListDecisionsRequest, _monitor_service_pb2.ListDecisionsResponse]  # type: ignore[assignment]
+    GetScatter: _aio.UnaryUnaryMultiCallable[_monitor_service_pb2.GetScatterRequest, _monitor_service_pb2.GetScatterResponse]  # type: ignore[assignment]
 
 class MonitorServiceServicer(metaclass=_abc_1.ABCMeta):
     """What the monitor sees. Needs the operator token."""
@@ -60,5 +68,33 @@ class MonitorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _monitor_service_pb2.ListWindowsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_monitor_service_pb2.ListWindowsResponse, _abc.Awaitable[_monitor_service_pb2.ListWindowsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListAlarms(
+        self,
+        request: _monitor_service_pb2.ListAlarmsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_monitor_service_pb2.ListAlarmsResponse, _abc.Awaitable[_monitor_service_pb2.ListAlarmsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListObjectives(
+        self,
+        request: _monitor_service_pb2.ListObjectivesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_monitor_service_pb2.ListObjectivesResponse, _abc.Awaitable[_monitor_service_pb2.ListObjectivesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListDecisions(
+        self,
+        request: _monitor_service_pb2.ListDecisionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_monitor_service_pb2.ListDecisionsResponse, _abc.Awaitable[_monitor_service_pb2.ListDecisionsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetScatter(
+        self,
+        request: _monitor_service_pb2.GetScatterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_monitor_service_pb2.GetScatterResponse, _abc.Awaitable[_monitor_service_pb2.GetScatterResponse]]: ...
 
 def add_MonitorServiceServicer_to_server(servicer: MonitorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -279,9 +279,9 @@ class Objective(_message.Message):
     TARGET_FIELD_NUMBER: _builtins.int
     PERIOD_S_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """"time_to_first_token", "time_per_output_token", "latency", "errors", "refusals", "blocks", "cost" """
+    """"time_to_first_token", "time_per_output_token", "latency", "tokens_per_s", "errors", "refusals", "blocks", "cost" """
     threshold: _builtins.float
-    """good is at or below it: seconds, or currency per answer; not for rates"""
+    """good is at or below it (tokens_per_s: at or above): seconds, or currency per answer; not for rates"""
     target: _builtins.float
     """share of good answers, e.g. 0.99"""
     period_s: _builtins.float
@@ -441,7 +441,7 @@ class DriftPolicy(_message.Message):
     cost_budget: _builtins.float
     """of training in any 30 days; 0 = no bound"""
     least_gain: _builtins.float
-    """nats per token that the champion must have lost on new rows; default 0.1"""
+    """nats per token that the champion must have lost on corrected answers; 0 = not asked"""
     seasonal: _builtins.bool
     """strata: time of day by weekday or weekend"""
     conditional: _builtins.bool

@@ -6,7 +6,9 @@ from libs.events.topics import (
     CANDIDATE_REGISTERED,
     DATASET_REQUESTED,
     DATASET_VERSIONED,
+    ENGINE_BUILT,
     ENGINE_LOADED,
+    ENGINE_REQUESTED,
     EVALUATION_COMPLETED,
     ROUTING,
     TRAINING_COMPLETED,
@@ -25,7 +27,7 @@ from protos.monitor.v1.monitor_events_pb2 import (
     CanaryEvidence,
 )
 from protos.preprocessing.v1.preprocessing_events_pb2 import DatasetVersioned
-from protos.training.v1.training_events_pb2 import TrainingCompleted
+from protos.training.v1.training_events_pb2 import EngineBuilt, TrainingCompleted
 from tests.unit.services.registry.flow import Registry
 
 FILE = Artifact(uri="s3://perennial/sha256/aa", sha256="aa", size_bytes=3, media_type="x/y")
@@ -46,11 +48,25 @@ def prepare(registry: Registry, digest: str = "d1") -> None:
     )
 
 
-def train(registry: Registry, model: str) -> None:
+def engine_of(model: str, version: str = "1") -> Engine:
+    return Engine(
+        digest=f"engine-{model}-{version}",
+        runtime="test",
+        runtime_version=version,
+        weights=FILE,
+        tokenizer=FILE,
+    )
+
+
+def train(registry: Registry, model: str, *, with_engine: bool = True) -> None:
+    """``with_engine``: as trainers did before engines were built after the evaluation."""
     asked = registry.last(TRAINING_REQUESTED)
-    engine = Engine(digest=f"engine-{model}", runtime="test", weights=FILE, tokenizer=FILE)
     trained = ModelVersion(
-        digest=model, base_digest="b", merged=FILE, engine=engine, dataset_digest="d1"
+        digest=model,
+        base_digest="b",
+        merged=FILE,
+        engine=engine_of(model) if with_engine else None,
+        dataset_digest=asked.dataset_digest,
     )
     registry.tell(
         TRAINING_COMPLETED,
@@ -76,6 +92,24 @@ def evaluate(registry: Registry, passed: bool = True) -> None:
             passed=passed,
             reasons=["answer loss -0.60"],
             segments=[SegmentResult(segment="bank", rows=120, metrics=[loss])],
+        ),
+    )
+
+
+def build(registry: Registry, version: str = "1", passed: bool = True) -> None:
+    asked = registry.last(ENGINE_REQUESTED)
+    registry.tell(
+        ENGINE_BUILT,
+        EngineBuilt(
+            build_id=asked.build_id,
+            campaign_id=asked.campaign_id,
+            application=asked.application,
+            model_digest=asked.model.digest,
+            engine=engine_of(asked.model.digest, version),
+            passed=passed,
+            reasons=["loss +0.004"],
+            report=FILE,
+            loss_difference=Interval(estimate=0.004, lower=-0.01, upper=0.02, n=16),
         ),
     )
 

@@ -9,6 +9,7 @@ from services.cli import (
     answers,
     applications,
     campaigns,
+    drift,
     letters,
     lineage,
     prompts,
@@ -33,6 +34,7 @@ app.command("releases")(applications.releases)
 app.add_typer(campaigns.app, name="campaign")
 app.add_typer(prompts.app, name="prompt")
 app.add_typer(providers.app, name="provider")
+app.add_typer(drift.app, name="drift")
 app.command("trace")(lineage.trace)
 app.add_typer(letters.app, name="dlq")
 app.command("reconcile")(reconcile.reconcile)

@@ -51,12 +51,13 @@ class Ring:
         return near
 
 
-def copies(vectors: Vectors) -> NDArray[np.bool_]:
-    """Which of ``(n, d)`` unit vectors, in time order, are near copies: what `Ring` says."""
+def copies(vectors: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Which of ``(n, d)`` vectors, in time order, are near copies: what `Ring` says of each."""
     found = np.zeros(len(vectors), bool)
     for start in range(0, len(vectors), CHUNK):
         first, stop = max(0, start - WINDOW), min(start + CHUNK, len(vectors))
-        similar = vectors[start:stop] @ vectors[first:stop].T
+        rows = unit(vectors[first:stop])
+        similar = rows[start - first :] @ rows.T
         behind = np.arange(start, stop)[:, None] - np.arange(first, stop)[None, :]
         similar[(behind < 1) | (behind > WINDOW)] = -1.0
         found[start:stop] = similar.max(axis=1) > NEAR

@@ -21,7 +21,7 @@ from services.monitor.domain.scalar import (
 
 PROMPT_EMBEDDING = "prompt_embedding"
 MEAN_LOGPROB = "mean_logprob"
-LEAST_SCALARS = 30
+LEAST_SCALARS = 20
 LEAST_KNOWN = 10
 KEPT_PROMPTS = 200
 
@@ -149,7 +149,8 @@ class Fit:
                 continue
             usable = familiar if kind.familiar else np.ones(size, bool)
             rows[kind.name] = [self._cells(kind, table, given, usable)]
-        return np.array([row for kind in self.started for row in rows[kind.name]], np.int64)
+        found = [row for kind in self.started for row in rows[kind.name]]
+        return np.array(found, np.int64).reshape(-1, size)
 
     def _cells(self, kind: Kind, table: Table, given: Floats | None, usable: Flags) -> Cells:
         if kind.form == "word":

@@ -73,7 +73,8 @@ class Calibration:
     Fields:
         cells: ``(C, m)``, -1 where a row says nothing; strata: ``(m,)`` of ``tables``.
         labels: "label=value" of each row.
-        intake: ``(2, r)`` of every event, those left out included; its strata likewise.
+        intake: ``(R, r)`` of every event, those left out included; its strata likewise.
+        reasons: the R signals over it.
     """
 
     cells: Cells
@@ -82,6 +83,7 @@ class Calibration:
     labels: Sequence[Sequence[str]]
     intake: Cells
     intake_strata: Cells
+    reasons: Sequence[Reason] = INTAKE
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ def panel(
         found = [maker.make(kind, segment, inside) for kind in watched if kind in fit.started]
         share = SEGMENT_SHARE / 2 / len(names)
         signals += [(share, signal) for signal in found if signal is not None]
-    signals += [(reason.share, maker.intake(row)) for row, reason in enumerate(INTAKE)]
+    signals += [(reason.share, maker.intake(row)) for row, reason in enumerate(reference.reasons)]
     total = sum(share for share, _ in signals)
     for share, signal in signals:
         signal.average_run_length = JOINT * average_run_length * total / share
@@ -149,7 +151,7 @@ class _Maker:
 
     def intake(self, row: int) -> Signal:
         """A signal over every event."""
-        reason: Reason = INTAKE[row]
+        reason = self.reference.reasons[row]
         cells, tables = self.reference.intake[row], self.reference.intake_strata
         signal = self._signal(reason.name, "data", [row], [list(reason.labels)], [False])
         signal.every = correlation_length(cells, tables, False)

@@ -1,0 +1,95 @@
+"""`perennial drift`: the monitor's detectors over a history of your own, nothing installed."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from services.cli import show
+
+if TYPE_CHECKING:
+    from services.monitor.domain.scoring import Found, Verdict
+
+app = typer.Typer(help="Drift: the detectors over a history of your own.", no_args_is_help=True)
+SHOWN = 20
+
+
+@app.callback()
+def drift() -> None:
+    """A group: `score` is its first command."""
+
+
+@app.command()
+def score(
+    path: Annotated[Path, typer.Argument(help=".npz, .csv or .parquet; see docs in the README.")],
+    arl: Annotated[float, typer.Option(help="Events to a false alarm, at least.")] = 10_000.0,
+    as_json: Annotated[bool, typer.Option("--json", help="The last line is JSON.")] = False,
+) -> None:
+    """Compare a stream with its reference, event by event; print when it changed, and how.
+
+    Arrays emb, length, lang, logprob, latency_ms, retrieval_score, guard_block, feedback,
+    episode, stratum in time order, each with its twin ref_emb, ... of the reference. In a table
+    the embedding is emb_0, emb_1, ... and the column `reference` says which rows are the
+    reference's.
+    """
+    # Here, for the other commands need neither scikit-learn nor pyarrow.
+    from services.monitor import offline
+    from services.monitor.adapters import history
+
+    verdict = offline.score(history.read(path), arl)
+    _report(path, arl, verdict)
+    if as_json:
+        typer.echo(json.dumps(offline.findings(verdict)))
+
+
+def _report(path: Path, arl: float, verdict: "Verdict") -> None:
+    rows = [
+        (
+            _name(one.name, one.segment),
+            one.cause,
+            one.reference,
+            one.every,
+            one.events,
+            f"{one.largest:.2f} / {one.threshold:.2f}",
+            one.alarms or "-",
+            next((a.t for a in verdict.alarms if _same(a, one.name, one.segment)), "-"),
+        )
+        for one in verdict.watched
+    ]
+    columns = (
+        "signal",
+        "cause",
+        "reference",
+        "1 in",
+        "watched",
+        "largest / threshold",
+        "alarms",
+        "first at",
+    )
+    title = f"{path.name}: at most one false alarm in {arl:,.0f} events on average"
+    show.table(title, columns, rows)
+    for note in verdict.notes:
+        show.console.print(f"[yellow]note[/] {note}", highlight=False)
+    for alarm in verdict.alarms[:SHOWN]:
+        show.console.print(_sentence(alarm), highlight=False)
+    if len(verdict.alarms) > SHOWN:
+        show.console.print(f"... and {len(verdict.alarms) - SHOWN} more alarms")
+    if not verdict.alarms:
+        show.console.print("[green]no alarm[/]: the stream looks like its reference")
+
+
+def _sentence(alarm: "Found") -> str:
+    grown = alarm.shifts[0]
+    return (
+        f"[red]event {alarm.t}[/] {_name(alarm.signal, alarm.segment)} ({alarm.cause}): "
+        f"{grown.cell} went from {grown.expected:.0%} to {grown.observed:.0%}"
+    )
+
+
+def _name(signal: str, segment: str) -> str:
+    return f"{signal}, {segment}" if segment else signal
+
+
+def _same(alarm: "Found", signal: str, segment: str) -> bool:
+    return (alarm.signal, alarm.segment) == (signal, segment)

@@ -1,0 +1,258 @@
+"""The detectors over a history: a reference, and a stream that came after it.
+
+The same as `watch` does with live traffic, column by column instead of event by event. After an
+alarm a signal goes back to its reference and listens again, so that a history with several
+changes shows them all; a change that stays rings again and again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.monitor.domain.copies import copies, natural
+from services.monitor.domain.detector import BLOCK
+from services.monitor.domain.fitting import Fit, Flags, Table, fit
+from services.monitor.domain.intake import DUPLICATES, Reason
+from services.monitor.domain.panel import Calibration, Panel, panel, strata
+from services.monitor.domain.partition import Cells, unit
+from services.monitor.domain.sample import CellShift
+from services.monitor.domain.signal import Signal
+from services.monitor.domain.watch import FIT_ROWS, LEAST_REFERENCE
+
+CHUNK = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """n events in time order, by column; what is not given is absent.
+
+    Fields:
+        vectors: ``(n, d)`` embeddings of any length but 0; d = 0 when there are none.
+        numbers, words: as in `fitting.Table`, by the signal's name.
+        episodes: ``(n,)``; events of one episode are no draws of their own.
+        strata: of n.
+    """
+
+    vectors: NDArray[np.floating]
+    numbers: dict[str, NDArray[np.float64]]
+    words: dict[str, list[str]]
+    episodes: NDArray[np.int64] | None
+    strata: list[str]
+
+    def __len__(self) -> int:
+        return len(self.strata)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An alarm. ``t``: place of the event in the stream; statistic and threshold: natural logs."""
+
+    t: int
+    signal: str
+    segment: str
+    cause: str
+    statistic: float
+    threshold: float
+    shifts: tuple[CellShift, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What one signal saw: ``events`` of the stream, its largest statistic between alarms."""
+
+    name: str
+    segment: str
+    cause: str
+    reference: int
+    every: int
+    events: int
+    alarms: int
+    largest: float
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Alarms in the order of the stream, and what stands behind them."""
+
+    alarms: list[Found]
+    watched: list[Watched]
+    notes: list[str]
+
+
+class TooFew(Exception):
+    """The reference has fewer independent events than can be fitted."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__(
+            f"{rows} independent reference events; at least {LEAST_REFERENCE} are needed"
+        )
+        self.rows = rows
+
+
+def score(reference: Part, stream: Part, average_run_length: float, seed: int) -> Verdict:
+    """Every alarm of the stream.
+
+    Args:
+        average_run_length: events to a false alarm, at least, over all signals.
+    Raises:
+        TooFew: fewer than 30 reference events are left.
+    """
+    first, latter = _once(reference), _once(stream)
+    before, after = _near(reference, first), _near(stream, latter)
+    thirds = max(1, len(first) // 3)
+    repeats = not _embedded(reference) or natural(
+        unit(reference.vectors[first[:thirds]][:FIT_ROWS])
+    )
+    kept = first if repeats else first[~before]
+    rows = latter if repeats else latter[~after]
+    if len(kept) < LEAST_REFERENCE:
+        raise TooFew(len(kept))
+    size = min(FIT_ROWS, len(kept) // 3)
+    known = fit(_table(reference, kept[:size]), seed, repeats)
+    found = _panel(known, reference, kept[size:], (before, first), average_run_length, seed)
+    tables = strata([reference.strata[place] for place in kept[size:]])
+    cells = _assign(known, stream, rows)
+    alarms: list[Found] = []
+    watched: list[Watched] = []
+    for signal in found.signals:
+        if signal.name == DUPLICATES.name:
+            mine, places = after[None, :].astype(np.int64), latter
+        else:
+            mine, places = cells[[channel.column for channel in signal.channels]], rows
+        chosen = _chosen(signal, mine, stream, places)
+        names = [stream.strata[place] for place in places[chosen]]
+        rang = _run(signal, mine[:, chosen], tables.places(names), places[chosen])
+        alarms += rang[0]
+        watched.append(rang[1])
+    alarms.sort(key=lambda alarm: alarm.t)
+    notes = found.notes + _left_out(reference, stream, (first, latter), (kept, rows), repeats)
+    return Verdict(alarms, watched, notes)
+
+
+def _panel(
+    known: Fit,
+    reference: Part,
+    rows: Cells,
+    every: tuple[Flags, Cells],
+    average_run_length: float,
+    seed: int,
+) -> Panel:
+    near, first = every
+    tables = strata([reference.strata[place] for place in rows])
+    reasons: Sequence[Reason] = (DUPLICATES,) if _embedded(reference) else ()
+    calibration = Calibration(
+        cells=_assign(known, reference, rows),
+        strata=tables.places([reference.strata[place] for place in rows]),
+        tables=tables,
+        labels=[_labels(reference, int(place)) for place in rows],
+        intake=near[None, :].astype(np.int64),
+        intake_strata=tables.places([reference.strata[place] for place in first]),
+        reasons=reasons,
+    )
+    return panel(known, calibration, average_run_length, seed, False)
+
+
+def _run(signal: Signal, cells: Cells, tables: Cells, places: Cells) -> tuple[list[Found], Watched]:
+    alarms: list[Found] = []
+    largest = 0.0
+    for start in range(0, len(places), BLOCK):
+        stop = start + BLOCK
+        rang = signal.watch(cells[:, start:stop], tables[start:stop])
+        largest = max(largest, signal.statistic)
+        if rang is None:
+            continue
+        shifts = [shift for channel in signal.channels for shift in channel.shifts()]
+        shifts.sort(key=lambda shift: -shift.growth)
+        alarms.append(
+            Found(
+                t=int(places[start + rang]),
+                signal=signal.name,
+                segment=signal.segment,
+                cause=signal.cause,
+                statistic=signal.statistic,
+                threshold=signal.threshold,
+                shifts=tuple(shifts[:1]),
+            )
+        )
+        signal.restart()
+    seen = Watched(
+        signal.name,
+        signal.segment,
+        signal.cause,
+        signal.calibrated,
+        signal.every,
+        signal.events,
+        len(alarms),
+        largest,
+        signal.threshold,
+    )
+    return alarms, seen
+
+
+def _once(part: Part) -> Cells:
+    """Places of the first event of each episode."""
+    if part.episodes is None:
+        return np.arange(len(part))
+    _, places = np.unique(part.episodes, return_index=True)
+    return np.sort(places)
+
+
+def _near(part: Part, places: Cells) -> Flags:
+    if not _embedded(part):
+        return np.zeros(len(places), bool)
+    return copies(part.vectors[places])
+
+
+def _embedded(part: Part) -> bool:
+    return part.vectors.shape[1] > 0
+
+
+def _table(part: Part, places: Cells) -> Table:
+    unknown = {"length": np.full(len(places), np.nan)}
+    return Table(
+        vectors=unit(part.vectors[places]),
+        numbers=unknown | {name: column[places] for name, column in part.numbers.items()},
+        words={name: [column[place] for place in places] for name, column in part.words.items()},
+        strata=[part.strata[place] for place in places],
+    )
+
+
+def _assign(known: Fit, part: Part, places: Cells) -> Cells:
+    starts = range(0, max(len(places), 1), CHUNK)
+    chunks = [known.assign(_table(part, places[start : start + CHUNK])) for start in starts]
+    return np.concatenate(chunks, axis=1)
+
+
+def _labels(part: Part, place: int) -> list[str]:
+    language = part.words["language"][place] if "language" in part.words else ""
+    return [f"language={language}"] if language else []
+
+
+def _chosen(signal: Signal, cells: Cells, stream: Part, places: Cells) -> Cells:
+    inside = cells[0] >= 0
+    if signal.segment:
+        language = signal.segment.partition("=")[2]
+        inside &= np.array([stream.words["language"][place] == language for place in places])
+    return np.flatnonzero(inside)
+
+
+def _left_out(
+    reference: Part,
+    stream: Part,
+    firsts: tuple[Cells, Cells],
+    kept: tuple[Cells, Cells],
+    repeats: bool,
+) -> list[str]:
+    found: list[str] = []
+    parts = zip(("reference", "stream"), (reference, stream), firsts, kept, strict=True)
+    for name, part, first, rows in parts:
+        if len(part) > len(first):
+            found.append(f"{name}: {len(part) - len(first)} events of an episode seen before")
+        if len(first) > len(rows):
+            found.append(f"{name}: {len(first) - len(rows)} near copies left out")
+    if repeats and _embedded(reference):
+        found.append("near copies count: this traffic repeats itself at any distance")
+    return found

@@ -43,26 +43,18 @@ def changed(decoding: Decoding, assignments: Sequence[str]) -> Decoding:
     Raises:
         Poison: ``bad_decoding`` naming what cannot be read.
     """
-    merged = Decoding()
-    merged.CopyFrom(decoding)
+    known = [field.name for field in Decoding.DESCRIPTOR.fields]
+    merged = json_format.MessageToDict(decoding, preserving_proto_field_name=True)
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
-        if not equals:
-            raise Poison(f"--decoding {assignment!r}: NAME=VALUE, e.g. temperature=0.7",
-                         code="bad_decoding")  # fmt: skip
-        merged.ClearField(_known(name))
-        try:
-            merged.MergeFrom(json_format.ParseDict({name: text}, Decoding()))
-        except json_format.ParseError as error:
-            raise Poison(f"--decoding {assignment!r}: {error}", code="bad_decoding") from error
-    return merged
-
-
-def _known(name: str) -> str:
-    known = [field.name for field in Decoding.DESCRIPTOR.fields]
-    if name not in known:
-        raise Poison(f"--decoding {name!r}: one of {', '.join(known)}", code="bad_decoding")
-    return name
+        if not equals or name not in known:
+            told = f"--decoding {assignment!r}: NAME=VALUE, NAME one of {', '.join(known)}"
+            raise Poison(told, code="bad_decoding")
+        merged[name] = text
+    try:
+        return json_format.ParseDict(merged, Decoding())
+    except json_format.ParseError as error:
+        raise Poison(f"--decoding: {error}", code="bad_decoding") from error
 
 
 def decoding_of(door: RegistryServiceStub, application: str, release: str) -> Decoding:

@@ -15,6 +15,7 @@ import pytest
 
 from libs.events.topics import (
     DATASET_VERSIONED,
+    ENGINE_BUILT,
     ENGINE_LOADED,
     EVALUATION_COMPLETED,
     TRAINING_COMPLETED,
@@ -29,7 +30,7 @@ from protos.preprocessing.v1.preprocessing_events_pb2 import DatasetVersioned
 from protos.registry.v1 import registry_service_pb2 as pb
 from protos.registry.v1.application_pb2 import Application
 from protos.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
-from protos.training.v1.training_events_pb2 import TrainingCompleted
+from protos.training.v1.training_events_pb2 import EngineBuilt, TrainingCompleted
 from tests.waiting import eventually
 
 FILE = Artifact(uri="s3://perennial/sha256/aa", sha256="aa", size_bytes=3, media_type="x/y")
@@ -129,13 +130,16 @@ def test_a_campaign_survives_a_kill_and_its_replay_agrees(
     sink.flush()
     registry.start()
     reach("training")
-    model = ModelVersion(digest="m1", base_digest="b", engine=Engine(digest="e1"))
+    model = ModelVersion(digest="m1", base_digest="b", merged=FILE)
     sink.send(TRAINING_COMPLETED, TrainingCompleted(**of, model=model))
     reach("evaluating")
     sink.send(
         EVALUATION_COMPLETED,
         EvaluationCompleted(**of, candidate_digest="m1", passed=True, reasons=["better"]),
     )
+    reach("building")
+    engine = Engine(digest="e1", runtime="test", runtime_version="1")
+    sink.send(ENGINE_BUILT, EngineBuilt(**of, model_digest="m1", engine=engine, passed=True))
     reach("loading")
     table = registry.stub.GetRouting(pb.GetRoutingRequest(application=application), timeout=CALL_S)
     digest = table.routes[0].release.digest
@@ -147,8 +151,9 @@ def test_a_campaign_survives_a_kill_and_its_replay_agrees(
         return registry.stub.ReplayCampaign(request, timeout=60)
 
     eventually(lambda: replayed().agrees, within_s=30)
-    assert replayed().events_read == 5
-    assert [each.sequence for each in registry.campaign(campaign_id).transitions] == [1, 2, 3, 4, 5]
+    assert replayed().events_read == 6
+    told = [each.sequence for each in registry.campaign(campaign_id).transitions]
+    assert told == [1, 2, 3, 4, 5, 6]
     assert registry.stop() == 0
 
 

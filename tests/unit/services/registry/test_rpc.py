@@ -5,12 +5,21 @@ from typing import Any
 
 import pytest
 
-from libs.events.topics import CAMPAIGN_REQUESTED, OPERATOR_ACTED, ROUTING
+from libs.events.topics import APPLICATION_APPLIED, CAMPAIGN_REQUESTED, OPERATOR_ACTED, ROUTING
 from libs.faults import FAILED_PRECONDITION, NOT_FOUND, Poison
 from libs.rpc.auth import digest
+from protos.common.v1.common_pb2 import Decoding, Prompt, Provider
 from protos.registry.v1 import registry_service_pb2 as pb
-from protos.registry.v1.application_pb2 import Application, RolloutPolicy
-from protos.registry.v1.registry_events_pb2 import OPERATOR_ACTION_ABORT, ROLE_CHAMPION
+from protos.registry.v1.application_pb2 import (
+    Admission,
+    Application,
+    Cache,
+    DriftPolicy,
+    Objective,
+    RolloutPolicy,
+    Serving,
+)
+from protos.registry.v1.registry_events_pb2 import OPERATOR_ACTION_ABORT, ROLE_CHAMPION, Proposal
 from services.registry.rpc import RegistryServicer
 from tests.unit.services.registry import traffic
 from tests.unit.services.registry.flow import Registry, registry_at
@@ -191,3 +200,110 @@ async def test_a_replay_is_served(registry: Registry, door: RegistryServicer) ->
 
     assert answer.agrees
     assert answer.events_read == 5
+
+
+async def test_a_wrong_field_is_named_for_programs(door: RegistryServicer) -> None:
+    bad = Application(name="bank", serving=Serving(admission=Admission(weight=-2)))
+
+    with pytest.raises(Poison) as refused:
+        await door.ApplyApplication(pb.ApplyApplicationRequest(application=bad), NO_CONTEXT)
+
+    assert refused.value.param == "serving.admission.weight"
+
+
+async def test_every_declared_policy_reaches_the_table_and_the_topic(
+    registry: Registry, door: RegistryServicer
+) -> None:
+    declared = Application(
+        name="bank",
+        serving=Serving(admission=Admission(concurrency=4), cache=Cache(enabled=True)),
+        objectives=[Objective(name="latency", threshold=2.5, target=0.95)],
+        drift=DriftPolicy(segment_labels=["route"], seasonal=True, cost_per_hour=1.5),
+        currency="EUR",
+    )
+
+    await door.ApplyApplication(pb.ApplyApplicationRequest(application=declared), NO_CONTEXT)
+    registry.settle()
+
+    table, applied = registry.last(ROUTING), registry.last(APPLICATION_APPLIED).application
+    assert (table.serving.admission.concurrency, table.serving.admission.queue) == (4, 64)
+    assert (table.serving.cache.enabled, table.serving.cache.ttl_s) == (True, 600)
+    assert table.currency == "EUR"
+    assert applied.objectives[0].period_s == 30 * 24 * 3600
+    assert (list(applied.drift.segment_labels), applied.drift.seasonal) == (["route"], True)
+
+
+async def test_prompts_are_created_and_listed(door: RegistryServicer) -> None:
+    given = Prompt(template="{{ tone }}: {{ question }}", variables=["tone"])
+
+    made = await door.CreatePrompt(
+        pb.CreatePromptRequest(application="bank", prompt=given, operator="Ada"), NO_CONTEXT
+    )
+    listed = await door.ListPrompts(pb.ListPromptsRequest(application="bank"), NO_CONTEXT)
+
+    assert (made.prompt.version, made.declared, made.created_by) == (2, False, "Ada")
+    assert [(each.prompt.version, each.declared) for each in listed.prompts] == [
+        (1, True),
+        (2, False),
+    ]
+
+
+async def test_a_bad_prompt_is_refused_with_its_reason(door: RegistryServicer) -> None:
+    given = Prompt(template="{{ tone }}")
+
+    with pytest.raises(Poison, match="tone") as refused:
+        await door.CreatePrompt(
+            pb.CreatePromptRequest(application="bank", prompt=given), NO_CONTEXT
+        )
+
+    assert (refused.value.code, refused.value.param) == ("bad_prompt", "template")
+
+
+async def test_engines_are_listed_with_their_reports(
+    registry: Registry, door: RegistryServicer
+) -> None:
+    registry.start()
+    traffic.prepare(registry)
+    traffic.train(registry, "m1", with_engine=False)
+    traffic.evaluate(registry)
+    traffic.build(registry)
+
+    page = await door.ListEngines(pb.ListEnginesRequest(application="bank"), NO_CONTEXT)
+
+    (entry,) = page.engines
+    assert (entry.built.model_digest, entry.built.report.sha256) == ("m1", "aa")
+    assert (entry.stale, entry.current_version) == (False, "1")
+
+
+async def test_a_provider_is_approved_with_a_reason(
+    registry: Registry, door: RegistryServicer
+) -> None:
+    backup = Provider(name="backup", base_url="https://api.example.com/v1", model="small-1")
+    declared = Application(name="bank", serving=Serving(fallbacks=[backup]))
+    await door.ApplyApplication(pb.ApplyApplicationRequest(application=declared), NO_CONTEXT)
+    approval = pb.ApproveProviderRequest(application="bank", name="backup", operator="Ada")
+
+    with pytest.raises(Poison) as refused:
+        await door.ApproveProvider(approval, NO_CONTEXT)
+    approval.reason = "our own gateway"
+    entry = await door.ApproveProvider(approval, NO_CONTEXT)
+    listed = await door.ListProviders(pb.ListProvidersRequest(application="bank"), NO_CONTEXT)
+
+    assert refused.value.code == "bad_approval"
+    assert (entry.approved, entry.approved_by, entry.reason) == (True, "Ada", "our own gateway")
+    assert list(listed.providers) == [entry]
+
+
+async def test_a_started_proposal_is_one(registry: Registry, door: RegistryServicer) -> None:
+    traffic.crown_first(registry)
+    wanted = Proposal(decoding=Decoding(max_tokens=64, temperature=0.5))
+
+    started = await door.StartCampaign(
+        pb.StartCampaignRequest(application="bank", proposal=wanted), NO_CONTEXT
+    )
+    registry.settle()
+    seen = await door.GetCampaign(
+        pb.GetCampaignRequest(campaign_id=started.campaign_id), NO_CONTEXT
+    )
+
+    assert (seen.kind, seen.state) == ("proposal", "loading")

@@ -9,9 +9,11 @@ from typing import Final, Self
 import grpc
 
 from libs.artifacts.minio import MinioStore
-from libs.events.topics import ROUTING
+from libs.events.topics import PROBE_REQUESTED, ROUTING
 from libs.http.server import HttpServer
 from libs.kafka.confluent import KafkaSink
+from libs.kafka.consumer import Route
+from libs.kafka.part import Consumer
 from libs.kafka.table import CompactedTable
 from libs.rpc.server import RpcServer
 from libs.runtime.clock import SystemClock
@@ -20,6 +22,7 @@ from services.inference.adapters import openai_api, triton
 from services.inference.adapters.engine_host import TritonHost
 from services.inference.adapters.journal import SpoolJournal
 from services.inference.adapters.keys import Keys
+from services.inference.adapters.memory import FileMemory
 from services.inference.adapters.routing import CachedRouting
 from services.inference.adapters.spool import Spool
 from services.inference.config import ProviderSettings, Settings
@@ -28,12 +31,15 @@ from services.inference.domain.cache import Cache
 from services.inference.domain.loaded import LoadedEngines
 from services.inference.handlers.admit import Admit
 from services.inference.handlers.answer import Answer
+from services.inference.handlers.burst import Burst, OnProbeRequested, Requests
 from services.inference.handlers.deliver import Deliver
 from services.inference.handlers.embed import Embed
 from services.inference.handlers.external import External
 from services.inference.handlers.follow import FollowRouting, Pace
 from services.inference.handlers.mirror import Mirror
+from services.inference.handlers.probing import Prober
 from services.inference.handlers.runner import Runner
+from services.inference.handlers.sentinel import Sentinel
 from services.inference.http import OpenAiHttp
 from services.inference.rpc import SERVICE, InferenceRpc
 
@@ -119,6 +125,8 @@ def build() -> Service:
     admit = Admit(Admission(settings.max_requests), clock)
     answer = Answer(runner, admit, mirror, settings.generate_s)
     embed = Embed(embedder)
+    prober = Prober(routing, external, FileMemory(settings.state_dir / "sentinel"))
+    requests, consumer = _requests(settings, Burst(prober, journal, clock), sink)
     return Service(
         "inference",
         settings,
@@ -131,11 +139,30 @@ def build() -> Service:
             Task(topic.name, topic.serve, leave=lambda: topic.__aexit__(None, None, None)),
             Task("routing", routing.serve, routing.unready),
             Task("mirror", mirror.serve),
+            Task("sentinel", Sentinel(prober, journal, clock).serve),
+            Task(
+                "probe-requests",
+                requests.serve,
+                leave=lambda: consumer.__aexit__(None, None, None),
+            ),
             Task("engines", follow.serve, follow.unready),
             RpcServer(settings.rpc, InferenceRpc(routing, answer, embed).register, [SERVICE]),
             HttpServer(settings.http, OpenAiHttp(routing, answer, embed).app()),
         ],
     )
+
+
+def _requests(settings: Settings, burst: Burst, sink: KafkaSink) -> tuple[Requests, Consumer]:
+    """Its readiness is not the service's either: an answer needs no Kafka."""
+    handler = OnProbeRequested(burst, asyncio.get_running_loop())
+    consumer = Consumer.of(
+        settings.kafka,
+        group="inference",
+        routes=[Route(PROBE_REQUESTED, handler)],
+        sink=sink,
+        max_records=1,
+    )
+    return Requests(consumer.serve, handler), consumer
 
 
 def _keys(settings: ProviderSettings) -> Keys:

@@ -11,6 +11,7 @@ from libs.events.topics import E, Topic
 from libs.faults import RESOURCE_EXHAUSTED, Poison, Retryable
 from services.inference.domain.generation import Delta, Finish, Message, Sampling
 from services.inference.domain.release import Engine, Provider, Table
+from services.inference.domain.sentinel import Known
 
 INVALID_JSON_ANSWER: Final = "invalid_json_answer"
 """Poison's code for an answer that is not the JSON that was asked for."""
@@ -146,6 +147,14 @@ class Journal(Protocol):
 
     def append(self, topic: Topic[E], event: E) -> None:
         """Keep ``event`` for delivery; returns at once. What cannot be kept is counted lost."""
+
+
+class Memory(Protocol):
+    """What the sentinel knows, kept between two starts as well as it can be."""
+
+    def load(self, case: str) -> Known | None: ...
+
+    def save(self, case: str, known: Known) -> None: ...
 
 
 class Routing(Protocol):

@@ -11,10 +11,12 @@ from libs.faults import UNAUTHENTICATED, Poison
 from libs.rpc import auth
 from protos.inference.v1 import inference_service_pb2 as messages
 from protos.inference.v1 import inference_service_pb2_grpc as services
+from services.inference.domain.generation import Finish
 from services.inference.domain.release import Table
 from services.inference.handlers.answer import Answer
 from services.inference.handlers.choices import Choices
 from services.inference.handlers.embed import Embed
+from services.inference.handlers.generation import Generation
 from services.inference.ports import EngineFailed, Routing
 from services.inference.wire import messages as wire
 from services.inference.wire.embeddings import checked_texts
@@ -42,6 +44,7 @@ class InferenceRpc(services.InferenceServiceServicer):
             answers = await choices.whole(_budget_s(context))
         except EngineFailed as failure:
             _give_up(failure)
+        _say_who(choices.first, context)
         return wire.response(choices.first.release_digest, answers, detailed=wanted.detailed)
 
     async def GenerateStream(  # noqa: N802
@@ -53,6 +56,8 @@ class InferenceRpc(services.InferenceServiceServicer):
             async with aclosing(choices.stream(_budget_s(context))) as pieces:
                 async for index, piece in pieces:
                     made = choices.generations[index]
+                    if isinstance(piece, Finish):
+                        _say_who(choices.first, context)
                     yield wire.chunk(made.id, made.release_digest, index, piece)
         except EngineFailed as failure:
             _give_up(failure)
@@ -77,6 +82,11 @@ class InferenceRpc(services.InferenceServiceServicer):
                 "send an application's key: authorization: Bearer KEY", code=UNAUTHENTICATED
             )
         return table
+
+
+def _say_who(generation: Generation, context: Any) -> None:
+    if generation.provider:
+        context.set_trailing_metadata((("x-perennial-provider", generation.provider),))
 
 
 def _budget_s(context: Any) -> float | None:

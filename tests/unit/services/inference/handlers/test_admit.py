@@ -124,12 +124,11 @@ async def test_a_place_that_nobody_uses_falls_free() -> None:
 
 async def test_tokens_come_back_by_time_alone() -> None:
     world = World()
-    limits = {"tokens_per_s": 1000.0, "burst_tokens": 10.0}
-    seat = await world.seat(**limits)
+    seat = await world.seat(tokens_per_s=1000.0, burst_tokens=10.0)
     seat.tokens = 20
     seat.leave()
 
-    later = await world.seat(**limits)
+    later = await world.seat(tokens_per_s=1000.0, burst_tokens=10.0)
 
     assert later.queue_s > 0.005
     later.leave()

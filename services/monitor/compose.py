@@ -1,6 +1,13 @@
 """The monitor's composition root."""
 
-from libs.events.topics import APPLICATION_APPLIED, FEEDBACK_JOINED, GENERATION_SERVED, ROUTING
+from libs.events.topics import (
+    APPLICATION_APPLIED,
+    FEEDBACK_JOINED,
+    GENERATION_SERVED,
+    PROVIDER_PROBED,
+    ROUTING,
+    TRAINING_COMPLETED,
+)
 from libs.kafka.confluent import KafkaSink
 from libs.kafka.consumer import Route
 from libs.kafka.part import Consumer
@@ -10,9 +17,17 @@ from libs.runtime.service import Service
 from libs.sql.engine import connect
 from libs.sql.migrate import upgrade
 from libs.sql.relay import OutboxRelay
+from services.monitor.adapters.gauges import Gauges
+from services.monitor.adapters.language import DetectLanguage
 from services.monitor.adapters.sql import OUTBOX, SqlStates
 from services.monitor.config import Settings
-from services.monitor.handlers import Batch, OnFeedbackJoined, OnGenerationServed
+from services.monitor.handlers import (
+    Batch,
+    OnFeedbackJoined,
+    OnGenerationServed,
+    OnProviderProbed,
+    OnTrainingCompleted,
+)
 from services.monitor.rpc import SERVICE, MonitorServicer
 
 
@@ -23,7 +38,7 @@ def build() -> Service:
     routing = CompactedTable(settings.kafka, ROUTING)
     applied = CompactedTable(settings.kafka, APPLICATION_APPLIED)
     relay_sink, dead_letters = KafkaSink(settings.kafka), KafkaSink(settings.kafka)
-    batch = Batch(SqlStates(engine), routing, applied)
+    batch = Batch(SqlStates(engine), routing, applied, Gauges(), settings.detect_per_s)
     return Service(
         "monitor",
         settings,
@@ -43,8 +58,10 @@ def build() -> Service:
                 settings.kafka,
                 group="monitor",
                 routes=[
-                    Route(GENERATION_SERVED, OnGenerationServed(batch)),
+                    Route(GENERATION_SERVED, OnGenerationServed(batch, DetectLanguage())),
                     Route(FEEDBACK_JOINED, OnFeedbackJoined(batch)),
+                    Route(PROVIDER_PROBED, OnProviderProbed(batch)),
+                    Route(TRAINING_COMPLETED, OnTrainingCompleted(batch)),
                 ],
                 sink=dead_letters,
                 before_commit=batch.settle,

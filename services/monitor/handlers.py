@@ -6,20 +6,37 @@ from dataclasses import dataclass, field
 import structlog
 
 from libs.events.delivery import Delivery
-from libs.events.topics import CANARY_EVIDENCE, DRIFT_DETECTED, RETRAINING_TRIGGERED, E
+from libs.events.topics import (
+    CANARY_EVIDENCE,
+    CAUSE_ATTRIBUTED,
+    DECISION_MADE,
+    DRIFT_DETECTED,
+    PROBE_REQUESTED,
+    RETRAINING_TRIGGERED,
+    SLO_BREACHED,
+    E,
+)
 from libs.faults import Fatal, Retryable
 from libs.kafka.record import Sink
 from protos.feedback.v1.feedback_events_pb2 import FeedbackJoined
-from protos.inference.v1.inference_events_pb2 import GenerationServed
+from protos.inference.v1.inference_events_pb2 import GenerationServed, ProviderProbed
 from protos.registry.v1.registry_events_pb2 import ApplicationApplied, RoutingTable
-from services.monitor import wire
-from services.monitor.domain.application import Application, Evidence, Outcome, Rang
-from services.monitor.domain.decision import Trigger
-from services.monitor.ports import Newest, States
+from protos.training.v1.training_events_pb2 import TrainingCompleted
+from services.monitor.domain.application import MOST_PER_S, Application
+from services.monitor.domain.outcome import Attributed, Evidence, Outcome, ProbeWanted, Rang
+from services.monitor.domain.slo import Change
+from services.monitor.domain.verdict import Made, Trigger
+from services.monitor.ports import Language, Newest, Show, States
+from services.monitor.wire import declared, incoming, outgoing
 
 log = structlog.get_logger()
 
 Step = Callable[[Application], list[Outcome]]
+
+
+def unheard(_: object) -> str:
+    """The default of ``language`` and ``show``."""
+    return ""
 
 
 @dataclass(slots=True)
@@ -29,11 +46,17 @@ class Batch:
     Between two settlements the states in memory are ahead of the store. A process that dies
     there starts from the store again, with the same records: the offsets that a state has seen
     are stored with it, and so are the events about it.
+
+    Fields:
+        show: what is done with states that were stored, e.g. the gauges.
+        most_per_s: answers of one application and second that the detectors take whole.
     """
 
     states: States
     routing: Newest[RoutingTable]
     applied: Newest[ApplicationApplied]
+    show: Show = unheard
+    most_per_s: int = MOST_PER_S
     held: dict[str, Application] = field(default_factory=dict)
     changed: dict[str, list[Outcome]] = field(default_factory=dict)
     followed: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -59,7 +82,9 @@ class Batch:
         for name, outcomes in self.changed.items():
             outcomes.extend(self.held[name].settle())
         if self.changed:
-            self.states.store([self.held[name] for name in self.changed], self._send)
+            states = [self.held[name] for name in self.changed]
+            self.states.store(states, self._send)
+            self.show(states)
         for name, outcomes in self.changed.items():
             _tell(name, outcomes)
         self.changed.clear()
@@ -71,6 +96,7 @@ class Batch:
             except Retryable as error:
                 # A dead letter here would be a hole in the statistics: stop and start again.
                 raise Fatal(f"the state of {name} cannot be loaded: {error}") from error
+            self.held[name].most_per_s = self.most_per_s
         return self.held[name]
 
     def _follow(self, state: Application) -> None:
@@ -79,9 +105,9 @@ class Batch:
         if self.followed.get(state.name) == newest:
             return
         if applied is not None:
-            state.declare(wire.declared(applied))
+            state.declare(declared.declared(applied))
         if table is not None:
-            state.crown(wire.champion(table), table.version)
+            state.crown(declared.champion(table), table.version)
         self.followed[state.name] = newest
 
     def _send(self, sink: Sink) -> None:
@@ -93,11 +119,12 @@ class Batch:
 @dataclass(frozen=True, slots=True)
 class OnGenerationServed:
     batch: Batch
+    language: Language = unheard
 
     def __call__(self, delivery: Delivery[GenerationServed]) -> None:
-        now = delivery.produced_at.timestamp()
-        generation = wire.generation(delivery.event, now)
-        name = wire.application_name(delivery.event.application)
+        event, now = delivery.event, delivery.produced_at.timestamp()
+        generation = incoming.generation(event, now, self.language)
+        name = incoming.application_name(event.application)
         self.batch.fold(delivery, name, lambda state: state.serve(generation, now))
 
 
@@ -107,22 +134,58 @@ class OnFeedbackJoined:
 
     def __call__(self, delivery: Delivery[FeedbackJoined]) -> None:
         now = delivery.produced_at.timestamp()
-        feedback = wire.feedback(delivery.event)
-        name = wire.application_name(delivery.event.application)
+        feedback = incoming.feedback(delivery.event)
+        name = incoming.application_name(delivery.event.application)
         self.batch.fold(delivery, name, lambda state: state.rate(feedback, now))
+
+
+@dataclass(frozen=True, slots=True)
+class OnProviderProbed:
+    batch: Batch
+
+    def __call__(self, delivery: Delivery[ProviderProbed]) -> None:
+        now = delivery.produced_at.timestamp()
+        probed = incoming.probed(delivery.event)
+        name = incoming.application_name(delivery.event.application)
+        self.batch.fold(delivery, name, lambda state: state.probe(probed, now))
+
+
+@dataclass(frozen=True, slots=True)
+class OnTrainingCompleted:
+    """What a run took is what the next one is expected to take."""
+
+    batch: Batch
+
+    def __call__(self, delivery: Delivery[TrainingCompleted]) -> None:
+        now, campaign = delivery.produced_at.timestamp(), delivery.event.campaign_id
+        seconds = incoming.training_seconds(delivery.event)
+        name = incoming.application_name(delivery.event.application)
+        self.batch.fold(delivery, name, lambda state: state.train(campaign, seconds, now))
 
 
 def _send(sink: Sink, name: str, outcome: Outcome, collection: str) -> None:
     match outcome:
         case Rang():
-            event = wire.drift_detected(name, outcome)
+            event = outgoing.drift_detected(name, outcome)
             sink.send(DRIFT_DETECTED, event, event_id=outcome.event_id)
         case Trigger():
-            trigger = wire.retraining_triggered(name, outcome, collection)
+            trigger = outgoing.retraining_triggered(name, outcome, collection)
             sink.send(RETRAINING_TRIGGERED, trigger, event_id=outcome.campaign_id)
+        case Made():
+            made = outgoing.decision_made(name, outcome)
+            sink.send(DECISION_MADE, made, event_id=outcome.event_id)
+        case Attributed():
+            told = outgoing.cause_attributed(name, outcome)
+            sink.send(CAUSE_ATTRIBUTED, told, event_id=outgoing.event_id(told))
+        case ProbeWanted():
+            wanted = outgoing.probe_requested(name, outcome)
+            sink.send(PROBE_REQUESTED, wanted, event_id=outgoing.event_id(wanted))
+        case Change():
+            breached = outgoing.slo_breached(name, outcome)
+            sink.send(SLO_BREACHED, breached, event_id=outgoing.event_id(breached))
         case Evidence():
-            evidence = wire.canary_evidence(name, outcome)
-            sink.send(CANARY_EVIDENCE, evidence, event_id=wire.evidence_id(evidence))
+            evidence = outgoing.canary_evidence(name, outcome)
+            sink.send(CANARY_EVIDENCE, evidence, event_id=outgoing.event_id(evidence))
 
 
 def _tell(name: str, outcomes: list[Outcome]) -> None:
@@ -133,7 +196,32 @@ def _tell(name: str, outcomes: list[Outcome]) -> None:
                     "drift.detected",
                     application=name,
                     signal=alarm.signal,
+                    segment=alarm.segment,
                     at_event=alarm.at_event,
+                    drift_event_id=event_id,
+                )
+            case Attributed(event_id=event_id, found=found):
+                log.info(
+                    "cause.attributed",
+                    application=name,
+                    cause=found.cause,
+                    confidence=found.confidence,
+                    drift_event_id=event_id,
+                )
+            case Change(objective=objective, severity=severity, resolved=resolved):
+                log.warning(
+                    "slo.breached",
+                    application=name,
+                    objective=objective.key,
+                    severity=severity,
+                    resolved=resolved,
+                )
+            case Made(verdict=verdict, reasons=reasons, drift_event_id=event_id):
+                log.info(
+                    "decision.made",
+                    application=name,
+                    verdict=verdict,
+                    reasons=reasons,
                     drift_event_id=event_id,
                 )
             case Trigger(campaign_id=campaign_id, new_rows=new_rows):

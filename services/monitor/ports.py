@@ -9,6 +9,18 @@ from services.monitor.domain.application import Application
 T_co = TypeVar("T_co", covariant=True)
 
 
+class Language(Protocol):
+    """The language of a text as ISO 639-1; "und" where it cannot be told."""
+
+    def __call__(self, text: str, /) -> str: ...
+
+
+class Show(Protocol):
+    """Takes states that were just stored; must not change them."""
+
+    def __call__(self, states: Sequence[Application], /) -> object: ...
+
+
 class States(Protocol):
     """Keeps the state of each application; one process folds an application at a time."""
 

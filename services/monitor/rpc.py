@@ -1,7 +1,6 @@
 """The operator's door: what the monitor sees, from the stored states."""
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,14 +8,13 @@ import grpc
 
 from protos.monitor.v1 import monitor_service_pb2 as pb
 from protos.monitor.v1 import monitor_service_pb2_grpc as stubs
-from services.monitor import wire
 from services.monitor.domain.application import Application
-from services.monitor.domain.signal import Signal
-from services.monitor.domain.watch import PROMPT_EMBEDDING, Watch
-from services.monitor.domain.windows import Minute
 from services.monitor.ports import States
+from services.monitor.wire import incoming, outgoing, shown
 
 SERVICE = "perennial.monitor.v1.MonitorService"
+
+Context = grpc.aio.ServicerContext[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,92 +27,63 @@ class MonitorServicer:
         stubs.add_MonitorServiceServicer_to_server(self, server)  # type: ignore[arg-type]  # by shape
 
     async def ListSignals(  # noqa: N802  # the contract's name
-        self, request: pb.ListSignalsRequest, context: grpc.aio.ServicerContext[Any, Any]
+        self, request: pb.ListSignalsRequest, context: Context
     ) -> pb.ListSignalsResponse:
-        states = await asyncio.to_thread(self._states, request.application)
-        signals = [found for state in states for found in _signals(state)]
-        return pb.ListSignalsResponse(signals=signals)
+        states, history = await self._read(request.application), not request.without_history
+        found = [signal for state in states for signal in shown.signals(state, history)]
+        return pb.ListSignalsResponse(signals=found)
 
     async def ListWindows(  # noqa: N802  # the contract's name
-        self, request: pb.ListWindowsRequest, context: grpc.aio.ServicerContext[Any, Any]
+        self, request: pb.ListWindowsRequest, context: Context
     ) -> pb.ListWindowsResponse:
-        states = await asyncio.to_thread(self._states, request.application)
-        windows = [
-            _window(state.name, digest, minute)
+        states = await self._read(request.application)
+        found = [window for state in states for window in shown.windows(state)]
+        return pb.ListWindowsResponse(windows=found)
+
+    async def ListAlarms(  # noqa: N802  # the contract's name
+        self, request: pb.ListAlarmsRequest, context: Context
+    ) -> pb.ListAlarmsResponse:
+        states = await self._read(request.application)
+        found = [alarm for state in states for alarm in shown.alarms(state)]
+        return pb.ListAlarmsResponse(alarms=found)
+
+    async def ListObjectives(  # noqa: N802  # the contract's name
+        self, request: pb.ListObjectivesRequest, context: Context
+    ) -> pb.ListObjectivesResponse:
+        states = await self._read(request.application)
+        found = [standing for state in states for standing in shown.objectives(state)]
+        return pb.ListObjectivesResponse(objectives=found)
+
+    async def ListDecisions(  # noqa: N802  # the contract's name
+        self, request: pb.ListDecisionsRequest, context: Context
+    ) -> pb.ListDecisionsResponse:
+        states = await self._read(request.application)
+        found = [
+            outgoing.decision_made(state.name, made)
             for state in states
-            for digest, release in state.releases.items()
-            for minute in release.windows.minutes
+            for made in state.decision.made
         ]
-        return pb.ListWindowsResponse(windows=windows)
+        return pb.ListDecisionsResponse(decisions=found)
+
+    async def GetScatter(  # noqa: N802  # the contract's name
+        self, request: pb.GetScatterRequest, context: Context
+    ) -> pb.GetScatterResponse:
+        name = incoming.application_name(request.application)
+        found = await self._read(name)
+        if not found:
+            return pb.GetScatterResponse()
+        digest = request.release_digest or found[0].champion
+        return shown.scatter(digest, found[0].releases.get(digest))
+
+    async def _read(self, name: str) -> list[Application]:
+        """Their states.
+
+        Raises:
+            Poison: ``bad_application``.
+            Retryable: the store is away.
+        """
+        return await asyncio.to_thread(self._states, name)
 
     def _states(self, name: str) -> list[Application]:
-        names = [wire.application_name(name)] if name else self.states.names()
+        names = [incoming.application_name(name)] if name else self.states.names()
         return [state for each in names if (state := self.states.load(each)) is not None]
-
-
-def _signals(state: Application) -> Iterator[pb.Signal]:
-    for release in state.releases.values():
-        if release.watch is None:
-            continue
-        if not release.watch.signals:
-            yield _collecting(state.name, release.watch)
-        for signal in release.watch.signals:
-            yield _signal(state.name, release.watch, signal)
-
-
-def _collecting(name: str, watch: Watch) -> pb.Signal:
-    collected = len(watch.held.generations)
-    return pb.Signal(
-        application=name,
-        release_digest=watch.release,
-        name=PROMPT_EMBEDDING,
-        phase="collecting reference",
-        reference_events=collected,
-        reference_wanted=watch.wanted,
-        events=collected,
-        average_run_length=watch.average_run_length,
-        duplicates=watch.duplicates,
-    )
-
-
-def _signal(name: str, watch: Watch, signal: Signal) -> pb.Signal:
-    points = zip(signal.history_events, signal.history_values, strict=True)
-    return pb.Signal(
-        application=name,
-        release_digest=watch.release,
-        name=signal.name,
-        phase=_phase(watch, signal),
-        reference_events=watch.collected,
-        reference_wanted=watch.wanted,
-        events=watch.collected + signal.events,
-        statistic=signal.statistic,
-        threshold=signal.threshold,
-        average_run_length=watch.average_run_length,
-        alarms=int(signal.alarmed),
-        duplicates=watch.duplicates,
-        history=[
-            pb.SignalPoint(event=int(event), statistic=float(value)) for event, value in points
-        ],
-    )
-
-
-def _phase(watch: Watch, signal: Signal) -> str:
-    if not watch.watching:
-        return "collecting reference"
-    return "alarmed" if signal.alarmed or watch.latched else "watching"
-
-
-def _window(name: str, digest: str, minute: Minute) -> pb.Window:
-    return pb.Window(
-        application=name,
-        release_digest=digest,
-        start=wire.timestamp(minute.start),
-        answered=minute.answered,
-        failed=minute.failed,
-        refused=minute.refused,
-        completion_tokens=minute.tokens,
-        latency_p50_s=minute.latency_s[0],
-        latency_p95_s=minute.latency_s[1],
-        time_to_first_token_p50_s=minute.first_token_s[0],
-        time_to_first_token_p95_s=minute.first_token_s[1],
-    )

@@ -12,8 +12,9 @@ from libs.kafka.record import Sink
 from libs.sql.engine import insert_once, reader
 from libs.sql.outbox import OutboxSink, add_outbox
 from services.monitor.adapters.blob import freeze, thaw
-from services.monitor.domain.application import Application, Release
-from services.monitor.domain.watch import Fit
+from services.monitor.domain.application import Application
+from services.monitor.domain.release import Release
+from services.monitor.domain.fitting import Fit
 
 METADATA: Final = sa.MetaData()
 APPLICATIONS: Final = sa.Table(

@@ -5,60 +5,31 @@ alarms at the same events and the same ids, wherever it was interrupted and take
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final
 
-from services.monitor.domain.canary import Canary, Comparison, Phase, canary
-from services.monitor.domain.decision import Decision, Policy, Trigger, drift_event_id
+import numpy as np
+from numpy.typing import NDArray
+
+from services.monitor.domain.benefit import LOW
+from services.monitor.domain.canary import Canary, canary
+from services.monitor.domain.cause import Probed
+from services.monitor.domain.decision import Decision, drift_event_id
 from services.monitor.domain.generation import Feedback, Generation
-from services.monitor.domain.recent import Recent, recent
-from services.monitor.domain.watch import Alarm, Sample, Watch, watch
-from services.monitor.domain.windows import Windows
+from services.monitor.domain.inquiry import Inquiry
+from services.monitor.domain.outcome import Declared, Evidence, Outcome
+from services.monitor.domain.pace import Pace
+from services.monitor.domain.recent import Recent, fingerprint, recent
+from services.monitor.domain.release import Release
+from services.monitor.domain.sample import Sample
+from services.monitor.domain.scatter import Scatter
+from services.monitor.domain.strata import season
+from services.monitor.domain.watch import Watch, watch
 
-GENERATIONS = 8192
-RELEASES = 8
-CAMPAIGNS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """What the application's declaration says to the monitor; ``margin`` and ``alpha`` are the
-    rollout's, ``collection`` is where its training rows come from."""
-
-    revision: int = 0
-    drift: Policy = field(default_factory=Policy)
-    margin: float = 0.05
-    alpha: float = 0.05
-    collection: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Rang:
-    """An alarm with the id of its event; ``at`` in seconds since 1970."""
-
-    event_id: str
-    alarm: Alarm
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """The standing of a rollout's phase."""
-
-    campaign: str
-    name: Literal["shadow", "canary"]
-    phase: Phase
-    comparison: Comparison
-
-
-Outcome = Rang | Trigger | Evidence
-
-
-@dataclass(slots=True)
-class Release:
-    """One release: minutes for every role, a watch once it is champion."""
-
-    windows: Windows = field(default_factory=Windows)
-    watch: Watch | None = None
+GENERATIONS: Final = 8192
+RELEASES: Final = 8
+CAMPAIGNS: Final = 4
+TICK_S: Final = 10
+MOST_PER_S: Final = 2000
 
 
 @dataclass(slots=True)
@@ -68,8 +39,11 @@ class Application:
     Fields:
         seen: "topic/partition" -> last offset folded.
         generations: fingerprints of the last answers, for an answer that was sent twice.
+        logprobs: ``(8192,)`` of the same answers, nats per token; nan when unknown.
         champion: release digest by the routing table; "" before the first one.
+        clock: the newest answer's time; ticked: when the service levels were judged.
         touched: releases that changed since the state was stored.
+        most_per_s: answers of a second that the detectors take whole.
     """
 
     name: str
@@ -78,10 +52,18 @@ class Application:
     routing_version: int = 0
     seen: dict[str, int] = field(default_factory=dict)
     generations: Recent = field(default_factory=lambda: recent(GENERATIONS))
+    logprobs: NDArray[np.float32] = field(
+        default_factory=lambda: np.full(GENERATIONS, np.nan, np.float32)
+    )
     decision: Decision = field(default_factory=Decision)
     canaries: dict[str, Canary] = field(default_factory=dict)
     releases: dict[str, Release] = field(default_factory=dict)
+    clock: float = 0.0
+    ticked: int = 0
+    pace: Pace = field(default_factory=Pace)
+    inquiry: Inquiry = field(default_factory=Inquiry)
     touched: set[str] = field(init=False, default_factory=set)
+    most_per_s: int = field(init=False, default=MOST_PER_S)
 
     def first(self, place: str, offset: int) -> bool:
         """Whether this record was not folded before; from now on it was."""
@@ -112,28 +94,45 @@ class Application:
         if champion == self.champion:
             return
         self.champion = champion
+        self.inquiry.case = None
         self.decision.crown()
         release = self.releases.get(champion)
         if release is not None and release.watch is not None and release.watch.watching:
-            release.watch = None
+            release.watch, release.scatter = None, Scatter()
             self.touched.add(champion)
 
     def serve(self, generation: Generation, now: float) -> list[Outcome]:
         """Fold one answer. ``now``: seconds since 1970, of the record."""
         if not self.generations.add(generation.generation_id):
             return []
+        self.logprobs[self.generations.cursor - 1] = generation.logprob
         release = self._release(generation.release)
-        release.windows.add(generation)
+        at = min(generation.served_at, now)
+        release.serve(generation, self.declared.objectives, at)
         if generation.campaign:
             self._canary(generation.campaign).serve(generation)
-        rang = self._observe(release, generation, now)
-        return [*rang, *self._decide(now)]
+        found = self._observe(release, generation, now)
+        found += self._judge(at)
+        found += self._conclude(now)
+        return found + self._decide(now)
 
     def rate(self, feedback: Feedback, now: float) -> list[Outcome]:
         """Fold one version of some feedback."""
         if feedback.campaign:
             self._canary(feedback.campaign).rate(feedback)
         self.decision.correct(feedback)
+        if feedback.release == self.champion and not feedback.withdrawn:
+            self._weigh(feedback)
+        return self._decide(now)
+
+    def probe(self, probed: Probed, now: float) -> list[Outcome]:
+        """Fold what a burst of probes said; one that comes too late changes nothing."""
+        self.inquiry.probe(probed)
+        return self._conclude(now)
+
+    def train(self, campaign: str, seconds: float, now: float) -> list[Outcome]:
+        """Fold what a training run took."""
+        self.decision.runs.complete(campaign, seconds, now)
         return self._decide(now)
 
     def settle(self) -> list[Outcome]:
@@ -152,32 +151,88 @@ class Application:
     def _observe(self, release: Release, generation: Generation, now: float) -> list[Outcome]:
         if generation.role != "champion" or generation.outcome != "answered":
             return []
+        if generation.release == self.champion:
+            self.decision.standard.serve(generation.logprob, self.declared.drift.reference_events)
+        mark = int(self.generations.ring[self.generations.cursor - 1])
+        if not self.pace.take(mark, now, self.most_per_s):
+            return []
         if release.watch is None:
             release.watch = self._watch(generation.release)
-        alarms = release.watch.observe(
-            Sample(
-                generation_id=generation.generation_id,
-                episode=generation.episode or generation.generation_id,
-                prompt=generation.prompt,
-                vector=generation.vector,
-                logprob=generation.logprob,
-            )
-        )
+        self.inquiry.wait(generation.release)
+        alarms = release.watch.observe(self._sample(generation))
+        release.project(generation.vector)
         found: list[Outcome] = []
         for alarm in alarms:
-            event_id = drift_event_id(self.name, alarm)
-            if self.champion in ("", alarm.release):
+            event_id, mine = drift_event_id(self.name, alarm), self.champion in ("", alarm.release)
+            if mine:
                 self.decision.ring(alarm, event_id)
-            found.append(Rang(event_id, alarm, now))
+            found += self.inquiry.ring(alarm, event_id, release.provider if mine else None, now)
+        return found
+
+    def _conclude(self, now: float) -> list[Outcome]:
+        closed = self.inquiry.conclude(now)
+        if closed is None:
+            return []
+        case, told = closed
+        return [told, *self.decision.attribute(case, told.found, self.declared.drift, now)]
+
+    def _judge(self, at: float) -> list[Outcome]:
+        self.clock = max(self.clock, at)
+        tick = int(self.clock // TICK_S)
+        if tick == self.ticked or not self.declared.objectives:
+            return []
+        self.ticked = tick
+        found: list[Outcome] = []
+        for digest, release in self.releases.items():
+            changes = release.ledger.judge(digest, self.declared.objectives, self.clock)
+            if changes:
+                self.touched.add(digest)
+                found += changes
         return found
 
     def _decide(self, now: float) -> list[Outcome]:
-        trigger = self.decision.decide(self.declared.drift, now)
-        return [trigger] if trigger is not None else []
+        return [*self.decision.decide(self.declared.drift, now)]
+
+    def _weigh(self, feedback: Feedback) -> None:
+        """What the feedback says of the champion; a later version is not a second opinion."""
+        standard = self.decision.standard
+        if feedback.rating is not None and feedback.version <= 1:
+            standard.rate(feedback.rating)
+        poor = feedback.rating is not None and feedback.rating < LOW
+        if poor or feedback.correction:
+            mark = fingerprint(feedback.generation_id)
+            [slots] = np.nonzero(self.generations.ring == np.uint64(mark))
+            if len(slots):
+                standard.blame(feedback.feedback_id, float(self.logprobs[slots[0]]))
+
+    def _sample(self, generation: Generation) -> Sample:
+        drift = self.declared.drift
+        labels = {
+            name: generation.labels[name]
+            for name in drift.segment_labels
+            if name in generation.labels
+        }
+        return Sample(
+            generation_id=generation.generation_id,
+            episode=generation.episode or generation.generation_id,
+            prompt=generation.prompt,
+            vector=generation.vector,
+            logprob=generation.logprob,
+            language=generation.language,
+            refused=generation.refused,
+            guard_verdict=generation.guard_verdict,
+            finish_reason=generation.finish_reason,
+            served_model=generation.response_model,
+            latency_s=float("nan") if generation.cached else generation.latency_s,
+            retrieval_score=generation.retrieval_score,
+            labels=labels,
+            stratum=season(generation.served_at) if drift.seasonal else "",
+        )
 
     def _watch(self, digest: str) -> Watch:
         drift = self.declared.drift
-        return watch(self.name, digest, drift.reference_events, drift.average_run_length)
+        wanted, run_length = drift.reference_events, drift.average_run_length
+        return watch(self.name, digest, wanted, run_length, drift.conditional)
 
     def _canary(self, campaign: str) -> Canary:
         if campaign not in self.canaries:

@@ -1,57 +1,38 @@
-"""When an alarm becomes a campaign: one alarm, one campaign, and not before it can help."""
+"""What follows from an alarm: one alarm, one campaign at most, and not before it can help."""
 
 from dataclasses import dataclass, field
+from typing import Final
 from uuid import UUID, uuid5
 
+from services.monitor.domain.benefit import RATINGS, Runs, Standard, difference
+from services.monitor.domain.cause import Attribution, Case
 from services.monitor.domain.generation import Feedback
+from services.monitor.domain.policy import DAY_S, Obstacle, Policy, obstacles, price, too_dear
 from services.monitor.domain.recent import fingerprint
-from services.monitor.domain.watch import Alarm
+from services.monitor.domain.sample import Alarm
+from services.monitor.domain.verdict import REMEDIES, Figures, Made, Trigger, Verdict
 
-NAMESPACE = UUID("8e6f2c5e-4f0b-5d0c-9d0a-5a6a1c1f7b11")
-DAY_S = 86_400.0
-MOST_ROWS = 50_000
+__all__ = ["Decision", "Made", "Policy", "Trigger", "drift_event_id"]
 
-CURABLE = frozenset({"input"})
+NAMESPACE: Final = UUID("8e6f2c5e-4f0b-5d0c-9d0a-5a6a1c1f7b11")
+MOST_ROWS: Final = 50_000
+HISTORY: Final = 20
+
+CURABLE: Final = frozenset({"input"})
 """Causes that new training rows can cure. A familiar prompt answered differently by the same
 weights is a matter of the engine or its settings: it is told, and trains nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """The application's drift policy.
-
-    Fields:
-        new_rows: distinct corrected answers wanted before retraining.
-        cooldown_s: between two triggers.
-        daily: triggers in any 24 hours.
-    """
-
-    reference_events: int = 500
-    average_run_length: float = 100_000.0
-    new_rows: int = 200
-    cooldown_s: float = 0.0
-    daily: int = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Trigger:
-    """A campaign that shall begin."""
-
-    campaign_id: str
-    release: str
-    drift_event_id: str
-    reason: str
-    new_rows: int
-
-
 @dataclass(slots=True)
 class Pending:
-    """An alarm that waits for its rows."""
+    """An alarm that waits for its rows; ``told``: what was last said of it, ``said``: how often."""
 
     drift_event_id: str
     release: str
     signal: str
     at_event: int
+    told: str = ""
+    said: int = 0
 
 
 @dataclass(slots=True)
@@ -61,15 +42,27 @@ class Decision:
     Fields:
         rows: feedback id -> fingerprint of its prompt and correction; equal rows count once.
         triggered_at: seconds since 1970, growing, of the last day.
+        former: ratings of the champion before.
+        made: the last 20 decisions.
+        counts: fingerprint -> how many rows have it.
     """
 
     rows: dict[str, int] = field(default_factory=dict)
     pending: Pending | None = None
     triggered_at: list[float] = field(default_factory=list)
+    standard: Standard = field(default_factory=Standard)
+    former: list[float] = field(default_factory=list)
+    runs: Runs = field(default_factory=Runs)
+    made: list[Made] = field(default_factory=list)
+    counts: dict[int, int] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for row in self.rows.values():
+            self.counts[row] = self.counts.get(row, 0) + 1
 
     @property
     def new_rows(self) -> int:
-        return len(set(self.rows.values()))
+        return len(self.counts)
 
     def ring(self, alarm: Alarm, event_id: str) -> None:
         """Note an alarm of the champion; an earlier one that still waits stays."""
@@ -78,41 +71,145 @@ class Decision:
 
     def correct(self, feedback: Feedback) -> None:
         """Count a correction, or take it back."""
+        former = self.rows.pop(feedback.feedback_id, None)
+        if former is not None:
+            self.counts[former] -= 1
+            if not self.counts[former]:
+                del self.counts[former]
         if feedback.withdrawn or not feedback.correction:
-            self.rows.pop(feedback.feedback_id, None)
-        elif len(self.rows) < MOST_ROWS or feedback.feedback_id in self.rows:
-            row = f"{feedback.prompt}\0{feedback.correction}"
-            self.rows[feedback.feedback_id] = fingerprint(row)
+            return
+        if former is not None or len(self.rows) < MOST_ROWS:
+            row = fingerprint(f"{feedback.prompt}\0{feedback.correction}")
+            self.rows[feedback.feedback_id] = row
+            self.counts[row] = self.counts.get(row, 0) + 1
 
     def crown(self) -> None:
         """Another champion: alarms and rows of the old one are settled."""
-        self.rows.clear()
+        self._clear()
         self.pending = None
+        self.former = [*self.standard.first, *self.standard.latest][-RATINGS:]
+        self.standard = Standard()
 
-    def decide(self, policy: Policy, now: float) -> Trigger | None:
-        """Trigger when the pending alarm has its rows, its pause and its place in the budget.
+    def decide(self, policy: Policy, now: float) -> list[Made | Trigger]:
+        """Trigger when the pending alarm has its rows and nothing stands in the way; say what
+        is decided whenever that changes.
 
         Args:
             now: seconds since 1970, of the event that asks: the same on a replay.
         """
-        recent = [at for at in self.triggered_at if at > now - DAY_S]
-        waits = bool(self.triggered_at) and now < self.triggered_at[-1] + policy.cooldown_s
+        pending = self.pending
+        if pending is None or pending.told == "retrain":
+            return []
         rows = self.new_rows
-        if self.pending is None or waits or len(recent) >= policy.daily or rows < policy.new_rows:
-            return None
-        pending, self.pending = self.pending, None
-        self.triggered_at = [*recent, now]
-        self.rows.clear()
-        return Trigger(
-            campaign_id=str(uuid5(NAMESPACE, f"campaign/{pending.drift_event_id}")),
-            release=pending.release,
-            drift_event_id=pending.drift_event_id,
-            reason=f"{pending.signal} drifted at event {pending.at_event}, {rows} corrections",
-            new_rows=rows,
+        if rows < policy.new_rows:
+            sentence = f"{rows} new corrections of {policy.new_rows} wanted."
+            return self._say(pending, "wait_for_labels", [Obstacle("rows", sentence)], policy, now)
+        found = obstacles(policy, self.standard, self.triggered_at, now)
+        if (dear := too_dear(policy, self.runs, rows, now)) is not None:
+            found.append(dear)
+        if found:
+            return self._say(pending, "notify_only", found, policy, now)
+        drifted = f"{pending.signal} drifted at event {pending.at_event}, {rows} corrections"
+        made = self._say(pending, "retrain", [Obstacle("", drifted + ".")], policy, now)
+        return made if policy.approval else [*made, self._trigger(pending, drifted, now)]
+
+    def attribute(
+        self, case: Case, found: Attribution, policy: Policy, now: float
+    ) -> list[Made | Trigger]:
+        """Take the cause of a case: an alarm that training cannot cure waits no longer."""
+        if found.cause in CURABLE:
+            return []
+        ids = [case.event_id, *(fired.event_id for fired in case.fired)]
+        if self.pending is not None and self.pending.drift_event_id in ids:
+            self.pending = None
+        reasons = [REMEDIES.get(found.cause, "Training cures drifted inputs only.")]
+        verdict: Verdict = "notify_only"
+        worse = difference([*self.standard.first, *self.standard.latest][-RATINGS:], self.former)
+        if found.cause == "behaviour" and worse is not None and worse.upper < 0:
+            verdict = "roll_back"
+            reasons.append(
+                f"It is rated {-worse.value:.2f} lower than the champion before it"
+                f" ({worse.lower:.2f} to {worse.upper:.2f})."
+            )
+        return [
+            self._keep(
+                Made(
+                    event_id=_event_id(case.event_id, "cause"),
+                    release=case.release,
+                    drift_event_id=case.event_id,
+                    cause=found.cause,
+                    verdict=verdict,
+                    reasons=tuple(reasons),
+                    figures=self._figures(policy, now),
+                    at=now,
+                )
+            )
+        ]
+
+    def _trigger(self, pending: Pending, drifted: str, now: float) -> Trigger:
+        rows = self.new_rows
+        self.pending = None
+        self.triggered_at = [*(at for at in self.triggered_at if at > now - DAY_S), now]
+        self._clear()
+        campaign = _campaign(pending.drift_event_id)
+        self.runs.begin(campaign, rows)
+        return Trigger(campaign, pending.release, pending.drift_event_id, drifted, rows)
+
+    def _say(
+        self, pending: Pending, verdict: Verdict, why: list[Obstacle], policy: Policy, now: float
+    ) -> list[Made | Trigger]:
+        told = verdict + "".join(f" {obstacle.kind}" for obstacle in why if obstacle.kind)
+        if told == pending.told:
+            return []
+        pending.told, pending.said = told, pending.said + 1
+        begins = verdict == "retrain" and not policy.approval
+        return [
+            self._keep(
+                Made(
+                    event_id=_event_id(pending.drift_event_id, str(pending.said)),
+                    release=pending.release,
+                    drift_event_id=pending.drift_event_id,
+                    cause="input",
+                    verdict=verdict,
+                    reasons=tuple(obstacle.sentence for obstacle in why),
+                    figures=self._figures(policy, now),
+                    at=now,
+                    campaign_id=_campaign(pending.drift_event_id) if begins else "",
+                    approval=verdict == "retrain" and policy.approval,
+                )
+            )
+        ]
+
+    def _figures(self, policy: Policy, now: float) -> Figures:
+        expected_s = self.runs.expected_s(self.new_rows)
+        return Figures(
+            new_rows=self.new_rows,
+            rows_wanted=policy.new_rows,
+            gain=self.standard.loss_gain(),
+            difference=self.standard.rating_difference(),
+            expected_s=expected_s,
+            cost=price(policy, expected_s),
+            spent=price(policy, self.runs.spent_s(now)),
         )
+
+    def _keep(self, made: Made) -> Made:
+        self.made = [*self.made, made][-HISTORY:]
+        return made
+
+    def _clear(self) -> None:
+        self.rows.clear()
+        self.counts.clear()
 
 
 def drift_event_id(application: str, alarm: Alarm) -> str:
     """The same for the same alarm, however often it is folded."""
     name = f"drift/{application}/{alarm.release}/{alarm.signal}/{alarm.at_event}"
-    return str(uuid5(NAMESPACE, name))
+    return str(uuid5(NAMESPACE, f"{name}/{alarm.segment}" if alarm.segment else name))
+
+
+def _campaign(drift_event_id: str) -> str:
+    return str(uuid5(NAMESPACE, f"campaign/{drift_event_id}"))
+
+
+def _event_id(drift_event_id: str, which: str) -> str:
+    return str(uuid5(NAMESPACE, f"decision/{drift_event_id}/{which}"))

@@ -8,8 +8,8 @@ over 3 d and 6 h, which is 2 %, 5 % and 10 % of the budget; the windows of anoth
 proportion, a minute at least. A target so low that total failure would stay below a rule's rate
 lowers that rate to nine tenths of what total failure burns.
 
-Few answers say little: a rule needs 50 in its long window and 10 in its short one to begin, and
-one that burns goes on while the short window is too empty to tell.
+Few answers say little: to begin, a rule needs 50 answers in its long window, 5 of them bad, and
+10 in its short one; one that burns goes on while the short window is too empty to tell.
 """
 
 from collections.abc import Sequence
@@ -30,6 +30,7 @@ MINUTES: Final = 360
 HOURS: Final = 24 * 31
 LEAST_LONG: Final = 50
 LEAST_SHORT: Final = 10
+LEAST_BAD: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +172,11 @@ class Ledger:
 
     def budget_left(self, column: int, objective: Objective, now: float) -> float:
         """Share of the error budget of the period's answers so far; 1 before the first one."""
-        total, missed = self._window(column, now, objective.period_s)
-        return 1.0 - _rate(total, missed, objective)
+        return 1.0 - _rate(*self.period(column, objective, now), objective)
+
+    def period(self, column: int, objective: Objective, now: float) -> tuple[int, int]:
+        """All and bad answers of the objective's period, 31 days at most."""
+        return self._window(column, now, objective.period_s)
 
     def _burn(
         self, rule: Rule, column: int, objective: Objective, now: float, standing: str
@@ -185,7 +189,8 @@ class Ledger:
         few, few_missed = self._window(column, now, short_s)
         rates = _rate(total, missed, objective), _rate(few, few_missed, objective)
         holds = rates[1] > threshold if few >= LEAST_SHORT else standing == rule.severity
-        burning = total >= LEAST_LONG and rates[0] > threshold and holds
+        enough = total >= LEAST_LONG and missed >= LEAST_BAD
+        burning = enough and rates[0] > threshold and holds
         return Burn(rule.severity, threshold, long_s, short_s, *rates, burning)
 
     def _window(self, column: int, now: float, window_s: float) -> tuple[int, int]:

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from services.monitor.domain.generation import Generation
-from services.monitor.domain.partition import Floats
 from services.monitor.domain.recent import fingerprint
 
 MINUTE_S = 60
 KEPT = 60
 OPEN = 2
 SAMPLED = 256
+QUANTILES = (0.5, 0.95, 0.99)
 
 REFUSALS = (
     "i can't help",
@@ -34,12 +34,14 @@ class Sampled:
 
     Fields:
         marks: fingerprints of the generation ids, growing.
-        latencies, first_tokens: seconds, in the order of ``marks``.
+        latencies, first_tokens, per_tokens: seconds, in the order of ``marks``; nan where an
+            answer has less than two tokens.
     """
 
     marks: list[int] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
     first_tokens: list[float] = field(default_factory=list)
+    per_tokens: list[float] = field(default_factory=list)
 
     def add(self, answer: Generation) -> None:
         mark = fingerprint(answer.generation_id)
@@ -49,7 +51,9 @@ class Sampled:
         self.marks.insert(place, mark)
         self.latencies.insert(place, answer.latency_s)
         self.first_tokens.insert(place, answer.first_token_s)
-        del self.marks[SAMPLED:], self.latencies[SAMPLED:], self.first_tokens[SAMPLED:]
+        self.per_tokens.insert(place, answer.per_token_s)
+        for column in (self.marks, self.latencies, self.first_tokens, self.per_tokens):
+            del column[SAMPLED:]
 
 
 @dataclass(slots=True)
@@ -58,7 +62,8 @@ class Minute:
 
     Fields:
         start: seconds since 1970, a whole minute.
-        latency_s, first_token_s: ``[p50, p95]`` of the answered.
+        cost: of all answers, in the application's currency.
+        latency_s, first_token_s, per_token_s: ``[p50, p95, p99]`` of the answered.
         sampled: None once the minute is closed; the quantiles stay.
     """
 
@@ -67,26 +72,36 @@ class Minute:
     failed: int = 0
     refused: int = 0
     tokens: int = 0
-    latency_s: list[float] = field(default_factory=lambda: [0.0, 0.0])
-    first_token_s: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    blocked: int = 0
+    cached: int = 0
+    cost: float = 0.0
+    seconds: float = 0.0
+    latency_s: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    first_token_s: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    per_token_s: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
     sampled: Sampled | None = field(default_factory=Sampled)
 
     def add(self, generation: Generation) -> None:
+        self.cost += generation.cost
+        self.blocked += generation.guard_verdict == "block"
         if generation.outcome == "failed":
             self.failed += 1
         if generation.outcome != "answered":
             return
         self.answered += 1
         self.tokens += generation.tokens
-        self.refused += refuses(generation.answer)
+        self.seconds += generation.latency_s
+        self.refused += generation.refused
+        self.cached += generation.cached
         if self.sampled is not None:
             self.sampled.add(generation)
 
     def quantiles(self) -> None:
         """Bring the quantiles up to date with the sample."""
         if self.sampled is not None and self.sampled.latencies:
-            self.latency_s = _halves(np.array(self.sampled.latencies))
-            self.first_token_s = _halves(np.array(self.sampled.first_tokens))
+            self.latency_s = _quantiles(self.sampled.latencies)
+            self.first_token_s = _quantiles(self.sampled.first_tokens)
+            self.per_token_s = _quantiles(self.sampled.per_tokens)
 
 
 @dataclass(slots=True)
@@ -127,5 +142,8 @@ def refuses(answer: str) -> bool:
     return any(phrase in head for phrase in REFUSALS)
 
 
-def _halves(seconds: Floats) -> list[float]:
-    return [float(value) for value in np.quantile(seconds, (0.5, 0.95))]
+def _quantiles(values: list[float]) -> list[float]:
+    known = np.array([value for value in values if value == value])
+    if not len(known):
+        return [0.0, 0.0, 0.0]
+    return [float(value) for value in np.quantile(known, QUANTILES)]

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from services.monitor.adapters.blob import freeze, thaw
-from services.monitor.domain.application import Application, Declared
+from services.monitor.domain.application import Application
 from services.monitor.domain.canary import canary
+from services.monitor.domain.outcome import Declared
 from services.monitor.domain.recent import Recent
 from services.monitor.domain.watch import Watch, watch
 

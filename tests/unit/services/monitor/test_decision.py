@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from services.monitor.domain.cause import Attribution, Case
 from services.monitor.domain.decision import Decision, Policy, drift_event_id
 from services.monitor.domain.generation import Feedback
-from services.monitor.domain.watch import Alarm
+from services.monitor.domain.sample import Alarm
+from services.monitor.domain.verdict import Made, Trigger
 
 POLICY = Policy(new_rows=3, cooldown_s=100.0, daily=2)
 ALARM = Alarm(
@@ -40,6 +42,18 @@ def correction(number: int, **changes: object) -> Feedback:
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 
+def begun(decision: Decision, now: float, policy: Policy = POLICY) -> Trigger | None:
+    """The campaign that begins at ``now``."""
+    found = [each for each in decision.decide(policy, now) if isinstance(each, Trigger)]
+    return found[0] if found else None
+
+
+def said(decision: Decision, now: float, policy: Policy = POLICY) -> list[tuple[str, ...]]:
+    """Verdict and reasons of what is told at ``now``."""
+    made = [each for each in decision.decide(policy, now) if isinstance(each, Made)]
+    return [(each.verdict, *each.reasons) for each in made]
+
+
 def rung(rows: int) -> Decision:
     decision = Decision()
     decision.ring(ALARM, "drift-1")
@@ -51,10 +65,10 @@ def rung(rows: int) -> Decision:
 def test_an_alarm_waits_for_its_rows_and_triggers_once() -> None:
     decision = rung(2)
 
-    early = decision.decide(POLICY, now=10.0)
+    early = begun(decision, 10.0)
     decision.correct(correction(2))
-    first = decision.decide(POLICY, now=11.0)
-    again = decision.decide(POLICY, now=500.0)
+    first = begun(decision, 11.0)
+    again = begun(decision, 500.0)
 
     assert early is None
     assert first is not None
@@ -64,7 +78,7 @@ def test_an_alarm_waits_for_its_rows_and_triggers_once() -> None:
 
 
 def test_the_campaign_follows_from_the_alarm() -> None:
-    first, second = rung(3).decide(POLICY, now=1.0), rung(3).decide(POLICY, now=2.0)
+    first, second = begun(rung(3), 1.0), begun(rung(3), 2.0)
 
     assert first is not None
     assert second is not None
@@ -89,7 +103,7 @@ def test_only_distinct_corrected_answers_count(spoiled: Feedback) -> None:
     decision.correct(spoiled)
 
     assert decision.new_rows == 2
-    assert decision.decide(POLICY, now=1.0) is None
+    assert begun(decision, 1.0) is None
 
 
 def test_a_withdrawn_correction_is_taken_back() -> None:
@@ -102,18 +116,18 @@ def test_a_withdrawn_correction_is_taken_back() -> None:
 
 def test_cool_down_and_budget_hold_an_alarm_back_until_they_pass() -> None:
     decision = rung(3)
-    assert decision.decide(POLICY, now=0.0)
+    assert begun(decision, 0.0)
     decision.ring(ALARM, "drift-2")
     for number in range(3):
         decision.correct(correction(number))
 
-    assert decision.decide(POLICY, now=99.0) is None
-    assert decision.decide(POLICY, now=100.0)
+    assert begun(decision, 99.0) is None
+    assert begun(decision, 100.0)
     decision.ring(ALARM, "drift-3")
     for number in range(3):
         decision.correct(correction(number))
-    assert decision.decide(POLICY, now=1_000.0) is None, "two a day"
-    assert decision.decide(POLICY, now=86_401.0)
+    assert begun(decision, 1_000.0) is None, "two a day"
+    assert begun(decision, 86_401.0)
 
 
 def test_a_change_of_champion_settles_the_alarm_and_its_rows() -> None:
@@ -121,7 +135,7 @@ def test_a_change_of_champion_settles_the_alarm_and_its_rows() -> None:
 
     decision.crown()
 
-    assert decision.decide(POLICY, now=1.0) is None
+    assert begun(decision, 1.0) is None
     assert decision.new_rows == 0
 
 
@@ -131,4 +145,119 @@ def test_a_change_of_behaviour_trains_nothing() -> None:
     for number in range(3):
         decision.correct(correction(number))
 
-    assert decision.decide(POLICY, now=1.0) is None
+    assert begun(decision, 1.0) is None
+
+
+def test_what_is_decided_is_told_when_it_changes_and_only_then() -> None:
+    decision = rung(1)
+
+    first, same = said(decision, 1.0), said(decision, 2.0)
+    for number in range(1, 3):
+        decision.correct(correction(number))
+    last = said(decision, 3.0)
+
+    assert first == [("wait_for_labels", "1 new corrections of 3 wanted.")]
+    assert same == []
+    assert last == [("retrain", "prompt_embedding drifted at event 310, 3 corrections.")]
+
+
+NIGHT = Policy(new_rows=3, quiet_from=22, quiet_to=6)
+
+
+def test_nothing_begins_in_the_quiet_hours() -> None:
+    decision = rung(3)
+
+    at_night, also = said(decision, 23 * 3600.0, NIGHT), said(decision, 29 * 3600.0, NIGHT)
+    in_the_morning = begun(decision, 30 * 3600.0, NIGHT)
+
+    assert at_night == [("notify_only", "Nothing begins in the quiet hours, 22:00 to 6:00 UTC.")]
+    assert also == []
+    assert in_the_morning is not None
+
+
+def test_where_a_person_must_approve_it_is_recommended_once_and_not_begun() -> None:
+    decision, policy = rung(3), Policy(new_rows=3, approval=True)
+
+    [made] = decision.decide(policy, 1.0)
+
+    assert isinstance(made, Made)
+    assert (made.verdict, made.approval, made.campaign_id) == ("retrain", True, "")
+    assert decision.decide(policy, 2.0) == []
+
+
+def test_a_run_beyond_the_cost_budget_does_not_begin() -> None:
+    decision, policy = rung(3), Policy(new_rows=3, cost_per_hour=2.0, cost_budget=3.0)
+    decision.runs.begin("c0", 3)
+    decision.runs.complete("c0", 3600.0, 0.0)
+
+    [(verdict, why)] = said(decision, 1.0, policy)
+
+    assert verdict == "notify_only"
+    assert why.startswith("2.00 were spent on training in 30 days and the run would cost 2.00")
+    assert begun(decision, 31 * 86_400.0, policy) is not None
+
+
+def served_and_blamed(lost: float) -> Decision:
+    """A champion whose corrected answers lost so many nats per token."""
+    decision = rung(3)
+    for number in range(40):
+        decision.standard.serve(-1.0 + 0.01 * (number % 3), 100)
+        decision.standard.blame(f"f{number}", -1.0 - lost + 0.01 * (number % 3))
+    return decision
+
+
+def test_a_gain_is_asked_for_where_it_is_declared() -> None:
+    asked = replace(POLICY, least_gain=0.1)
+
+    refused = said(served_and_blamed(0.0), 1.0, asked)
+    lost = begun(served_and_blamed(0.5), 1.0, asked)
+    not_asked = begun(served_and_blamed(0.0), 1.0)
+
+    assert refused[0][0] == "notify_only"
+    assert lost is not None
+    assert not_asked is not None
+
+
+def test_the_price_of_a_run_follows_the_runs_before() -> None:
+    decision = rung(3)
+    decision.runs.begin("c0", 100)
+    decision.runs.complete("c0", 50.0, 0.0)
+    decision.runs.complete("c0", 50.0, 0.0)
+
+    [made, _] = decision.decide(replace(POLICY, cost_per_hour=36.0), 1.0)
+
+    assert isinstance(made, Made)
+    assert made.figures.expected_s == pytest.approx(1.5)
+    assert made.figures.cost == pytest.approx(0.015)
+    assert made.figures.spent == pytest.approx(0.5)
+
+
+def case_of(cause: str) -> tuple[Case, Attribution]:
+    case = Case("drift-1", "r1", 0.0)
+    case.ring(replace(ALARM, cause=cause), "drift-1")
+    return case, case.attribute()
+
+
+def test_an_alarm_whose_cause_training_cannot_cure_waits_no_longer() -> None:
+    decision = rung(3)
+    case, found = case_of("guard")
+
+    [made] = decision.attribute(case, found, POLICY, 1.0)
+
+    assert isinstance(made, Made)
+    assert (made.verdict, made.cause) == ("notify_only", "guard")
+    assert begun(decision, 2.0) is None
+
+
+def test_a_champion_rated_worse_than_the_one_before_shall_be_rolled_back() -> None:
+    decision = Decision()
+    for number in range(60):
+        decision.standard.rate(0.8 + 0.1 * (number % 2))
+    decision.crown()
+    for number in range(60):
+        decision.standard.rate(0.4 + 0.1 * (number % 2))
+
+    [made] = decision.attribute(*case_of("behaviour"), POLICY, 1.0)
+
+    assert isinstance(made, Made)
+    assert made.verdict == "roll_back"

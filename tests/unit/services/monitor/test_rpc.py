@@ -7,7 +7,8 @@ from libs.sql.engine import connect
 from libs.sql.migrate import differences, upgrade
 from protos.monitor.v1.monitor_service_pb2 import ListSignalsRequest, ListWindowsRequest
 from services.monitor.adapters.sql import METADATA, SqlStates
-from services.monitor.domain.application import Application, Release
+from services.monitor.domain.application import Application
+from services.monitor.domain.release import Release
 from services.monitor.domain.watch import Watch, watch
 from services.monitor.rpc import MonitorServicer
 

@@ -31,9 +31,7 @@ def test_a_minute_counts_answers_failures_refusals_and_tokens() -> None:
     windows = Windows()
 
     windows.add(PLAIN)
-    windows.add(
-        replace(PLAIN, generation_id="h", answer="I\u2019m sorry, but I can\u2019t do that.")
-    )
+    windows.add(replace(PLAIN, generation_id="h", refused=True))
     windows.add(replace(PLAIN, outcome="failed"))
     windows.add(replace(PLAIN, outcome="cancelled"))
 
@@ -69,7 +67,7 @@ def test_sixty_minutes_are_kept_and_a_late_answer_finds_its_own() -> None:
     assert starts == [minute * 60 for minute in range(40, 100)]
     assert len(starts) == KEPT
     assert [minute.answered for minute in windows.minutes if minute.start == 3_000] == [2]
-    assert windows.minutes[10].latency_s == [1.0, 1.0]
+    assert windows.minutes[10].latency_s == [1.0, 1.0, 1.0]
 
 
 def test_a_refusal_is_a_phrase_near_the_beginning() -> None:

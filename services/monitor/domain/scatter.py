@@ -1,0 +1,55 @@
+"""Reference against recent prompts in two dimensions: the first two principal axes of the fit."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+POINTS: Final = 400
+
+Plane = NDArray[np.float32]
+
+
+@dataclass(slots=True)
+class Scatter:
+    """Where the latest watched prompts lie.
+
+    Fields:
+        axes: ``(2, d)`` orthonormal, of the fit's unit vectors; ``(0, 0)`` before the fit.
+        points: ``(400, 2)`` projected unit vectors, a ring.
+        added: ever.
+    """
+
+    axes: Plane = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    points: Plane = field(default_factory=lambda: np.zeros((POINTS, 2), np.float32))
+    added: int = 0
+
+    def fit(self, rows: NDArray[np.floating]) -> None:
+        """Take the axes of ``(n, d)`` unit vectors."""
+        self.axes = principal(rows)
+        self.added = 0
+
+    def add(self, vector: NDArray[np.float16]) -> None:
+        """Project one embedding; one of another length is left out."""
+        if self.axes.shape[1] != len(vector) or not len(vector):
+            return
+        whole = vector.astype(np.float32)
+        length = float(np.sqrt(whole @ whole)) or 1.0
+        self.points[self.added % POINTS] = self.axes @ whole / length
+        self.added += 1
+
+    def latest(self) -> Plane:
+        """``(n, 2)``, n up to 400, in no order."""
+        return self.points[: self.added]
+
+
+def principal(rows: NDArray[np.floating]) -> Plane:
+    """The first two principal axes of ``(n, d)`` rows, each with its largest part positive."""
+    whole = rows.astype(np.float64)
+    centred = whole - whole.mean(axis=0)
+    _, vectors = np.linalg.eigh(centred.T @ centred)
+    axes = vectors[:, ::-1][:, :2].T
+    largest = np.abs(axes).argmax(axis=1)
+    signs = np.sign(axes[np.arange(len(axes)), largest])
+    return np.asarray(axes * signs[:, None], np.float32)

@@ -1,0 +1,1 @@
+"""Events to the domain's values and back."""

@@ -1,0 +1,179 @@
+"""The stored states as the operator's door shows them."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from protos.monitor.v1 import monitor_service_pb2 as pb
+from services.monitor.domain.application import Application
+from services.monitor.domain.pace import Pace
+from services.monitor.domain.release import Release
+from services.monitor.domain.scatter import POINTS, Plane
+from services.monitor.domain.signal import Signal
+from services.monitor.domain.watch import PROMPT_EMBEDDING, Watch
+from services.monitor.domain.windows import Minute
+from services.monitor.wire import outgoing
+
+Digest = str
+
+
+def signals(state: Application, history: bool) -> Iterator[pb.Signal]:
+    for release in state.releases.values():
+        if release.watch is None:
+            continue
+        if not release.watch.signals:
+            yield _collecting(state.name, release.watch, state.pace)
+        for each in release.watch.signals:
+            yield _signal(state.name, release.watch, each, state.pace, history)
+
+
+def _collecting(name: str, watch: Watch, pace: Pace) -> pb.Signal:
+    return pb.Signal(
+        application=name,
+        release_digest=watch.release,
+        name=PROMPT_EMBEDDING,
+        phase="collecting reference",
+        reference_events=watch.progress,
+        reference_wanted=watch.wanted,
+        events=watch.progress,
+        average_run_length=watch.average_run_length,
+        duplicates=watch.duplicates,
+        unusable=watch.unusable,
+        copies=watch.copies,
+        notes=watch.notes,
+        skipped=pace.skipped,
+        stride=pace.stride,
+    )
+
+
+def _signal(name: str, watch: Watch, signal: Signal, pace: Pace, history: bool) -> pb.Signal:
+    points = zip(signal.history_events, signal.history_values, strict=True)
+    found = pb.Signal(
+        application=name,
+        release_digest=watch.release,
+        name=signal.name,
+        phase=_phase(watch, signal),
+        reference_events=watch.collected,
+        reference_wanted=watch.wanted,
+        events=watch.collected + signal.events,
+        statistic=signal.statistic,
+        threshold=signal.threshold,
+        average_run_length=watch.average_run_length,
+        alarms=int(signal.alarmed),
+        duplicates=watch.duplicates,
+        cause=signal.cause,
+        segment=signal.segment,
+        unusable=watch.unusable,
+        copies=watch.copies,
+        notes=watch.notes,
+        skipped=pace.skipped,
+        stride=pace.stride,
+    )
+    if history:
+        found.history.extend(
+            pb.SignalPoint(event=int(event), statistic=float(value)) for event, value in points
+        )
+    return found
+
+
+def _phase(watch: Watch, signal: Signal) -> str:
+    if not watch.watching:
+        return "collecting reference"
+    return "alarmed" if signal.alarmed or watch.latched else "watching"
+
+
+def windows(state: Application) -> Iterator[pb.Window]:
+    for digest, release in state.releases.items():
+        for minute in release.windows.minutes:
+            yield _window(state.name, digest, minute)
+
+
+def _window(name: str, digest: str, minute: Minute) -> pb.Window:
+    latency, first, per_token = minute.latency_s, minute.first_token_s, minute.per_token_s
+    return pb.Window(
+        application=name,
+        release_digest=digest,
+        start=outgoing.timestamp(minute.start),
+        answered=minute.answered,
+        failed=minute.failed,
+        refused=minute.refused,
+        completion_tokens=minute.tokens,
+        latency_p50_s=latency[0],
+        latency_p95_s=latency[1],
+        latency_p99_s=_third(latency),
+        time_to_first_token_p50_s=first[0],
+        time_to_first_token_p95_s=first[1],
+        time_to_first_token_p99_s=_third(first),
+        time_per_output_token_p50_s=per_token[0],
+        time_per_output_token_p95_s=per_token[1],
+        time_per_output_token_p99_s=_third(per_token),
+        blocked=minute.blocked,
+        cached=minute.cached,
+        cost=minute.cost,
+        tokens_per_s=minute.tokens / minute.seconds if minute.seconds else 0.0,
+    )
+
+
+def _third(quantiles: Sequence[float]) -> float:
+    """A minute that was stored before there was a p99 has none."""
+    return quantiles[2] if len(quantiles) > 2 else 0.0
+
+
+def alarms(state: Application) -> Iterator[pb.Alarm]:
+    for heard in state.inquiry.alarms:
+        found = pb.Alarm(
+            detected=outgoing.drift_detected(state.name, heard.rang),
+            drift_event_id=heard.rang.event_id,
+        )
+        if heard.attributed is not None:
+            found.attributed.CopyFrom(outgoing.cause_attributed(state.name, heard.attributed))
+        yield found
+
+
+def objectives(state: Application) -> Iterator[pb.ObjectiveStanding]:
+    for digest, release in state.releases.items():
+        yield from _standings(state, digest, release)
+
+
+def _standings(
+    state: Application, digest: Digest, release: Release
+) -> Iterator[pb.ObjectiveStanding]:
+    ledger = release.ledger
+    for column, objective in enumerate(state.declared.objectives):
+        total, missed = ledger.period(column, objective, state.clock)
+        found = pb.ObjectiveStanding(
+            application=state.name,
+            release_digest=digest,
+            name=objective.name,
+            threshold=objective.threshold,
+            target=objective.target,
+            period_s=objective.period_s,
+            answers=total,
+            bad=missed,
+            budget_left=ledger.budget_left(column, objective, state.clock),
+            burn_rates=[
+                outgoing.burn_rate(burn) for burn in ledger.burns(column, objective, state.clock)
+            ],
+            at=outgoing.timestamp(state.clock),
+        )
+        standing = ledger.standings.get(objective.key)
+        if standing is not None and standing.severity:
+            found.severity = standing.severity
+            found.since.CopyFrom(outgoing.timestamp(standing.since))
+        yield found
+
+
+def scatter(release_digest: Digest, release: Release | None) -> pb.GetScatterResponse:
+    """Empty before the reference's fit, and for prompts without embeddings."""
+    found = pb.GetScatterResponse(release_digest=release_digest)
+    fit = release.watch.fit if release is not None and release.watch is not None else None
+    if release is None or fit is None or fit.embedding is None or not release.scatter.axes.size:
+        return found
+    rows = np.asarray(fit.embedding.rows[:POINTS], np.float32)
+    found.reference.extend(_points(rows @ release.scatter.axes.T))
+    found.recent.extend(_points(release.scatter.latest()))
+    return found
+
+
+def _points(plane: Plane) -> Iterator[pb.ScatterPoint]:
+    return (pb.ScatterPoint(x=float(x), y=float(y)) for x, y in plane)

@@ -1,0 +1,97 @@
+"""Which cause the signals come to together."""
+
+from dataclasses import replace
+
+import pytest
+
+from services.monitor.domain.cause import WAIT_EVENTS, WAIT_S, Case, Probed, first_opinion
+from services.monitor.domain.sample import CellShift
+
+from .test_decision import ALARM
+
+CHANGED = Probed("d1", 40, 0.001, True, "gpt-4o", "gpt-4o-2026")
+
+
+def case(*signals: tuple[str, str], provider: str = "") -> Case:
+    """A case of alarms of these signals and causes."""
+    found = Case("d1", "r1", 0.0, provider)
+    for number, (signal, cause) in enumerate(signals):
+        found.ring(replace(ALARM, signal=signal, cause=cause), f"d{number + 1}")
+    return found
+
+
+INPUT = ("prompt_embedding", "input")
+LANGUAGE = ("language", "input")
+BEHAVIOUR = ("mean_logprob", "behaviour")
+GUARD = ("guard_verdict", "guard")
+RETRIEVAL = ("retrieval_score", "retrieval")
+SYSTEM = ("latency", "system")
+DATA = ("duplicates", "data")
+MODEL = ("served_model", "provider")
+
+
+@pytest.mark.parametrize(
+    ("fired", "cause"),
+    [
+        ([INPUT], "input"),
+        ([LANGUAGE, INPUT], "input"),
+        ([BEHAVIOUR], "behaviour"),
+        ([BEHAVIOUR, INPUT], "input"),
+        ([INPUT, BEHAVIOUR, GUARD], "guard"),
+        ([BEHAVIOUR, RETRIEVAL], "retrieval"),
+        ([SYSTEM], "system"),
+        ([BEHAVIOUR, SYSTEM], "behaviour"),
+        ([INPUT, DATA], "data"),
+        ([BEHAVIOUR, MODEL], "provider"),
+        ([GUARD, MODEL], "provider"),
+    ],
+)
+def test_the_first_row_that_matches_is_the_cause(fired: list[tuple[str, str]], cause: str) -> None:
+    assert case(*fired).attribute().cause == cause
+
+
+def test_probes_that_differ_name_the_provider_at_once() -> None:
+    open_case = case(BEHAVIOUR, provider="openai")
+    assert open_case.wants_probe()
+
+    open_case.take(CHANGED)
+
+    assert open_case.due(1.0)
+    assert open_case.attribute().cause == "provider"
+    assert "40 probes by gpt-4o-2026 differ" in open_case.attribute().evidence[-1]
+
+
+def test_probes_that_agree_leave_the_own_settings_with_more_confidence() -> None:
+    unprobed, probed = case(BEHAVIOUR, provider="openai"), case(BEHAVIOUR, provider="openai")
+
+    probed.take(replace(CHANGED, changed=False, p_value=0.6))
+
+    assert not probed.due(1.0)
+    assert probed.attribute().cause == unprobed.attribute().cause == "behaviour"
+    assert probed.attribute().confidence > unprobed.attribute().confidence
+
+
+def test_no_probes_are_wanted_of_an_engine_of_our_own_or_of_other_inputs() -> None:
+    assert not case(BEHAVIOUR).wants_probe()
+    assert not case(INPUT, provider="openai").wants_probe()
+
+
+def test_a_case_waits_for_some_answers_or_some_time() -> None:
+    waiting, late, full = case(INPUT), case(INPUT), case(INPUT)
+
+    full.waited = WAIT_EVENTS
+
+    assert not waiting.due(WAIT_S - 1)
+    assert late.due(WAIT_S)
+    assert full.due(0.0)
+
+
+def test_the_evidence_names_what_moved() -> None:
+    alarm = replace(ALARM, segment="language=de", cells=(CellShift("cluster 3", 0.02, 0.3),))
+
+    opinion = first_opinion(alarm, "")
+
+    assert opinion.evidence == (
+        "prompt_embedding of language=de rang 310 answers after its reference was complete;"
+        " cluster 3 went from 2% to 30%.",
+    )

@@ -2,9 +2,13 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import yaml
+from google.protobuf.json_format import ParseDict
 
+from protos.registry.v1 import application_pb2
 from services.registry.domain.application import complete
 from services.registry.domain.bounds import Invalid
 from services.registry.domain.policies import (
@@ -17,6 +21,7 @@ from services.registry.domain.policies import (
     Serving,
 )
 from services.registry.domain.values import Application, Decoding, Drift
+from services.registry.wire.values import value
 
 BANK = Application(name="bank")
 BACKUP = Provider("backup", "https://api.example.com/v1", "small-1", 0.0, 0.15, 0.6)
@@ -109,3 +114,14 @@ def test_what_cannot_be_meant_is_refused_by_its_name(bad: Application, field: st
         complete(bad)
 
     assert str(refused.value).split()[0].rstrip(":") == field
+
+
+def test_the_declaration_of_the_runbook_is_accepted() -> None:
+    runbook = (Path(__file__).parents[5] / "services/registry/README.md").read_text()
+    shown = runbook.partition("```yaml\n")[2].partition("```")[0]
+    message = ParseDict(yaml.safe_load(shown), application_pb2.Application())
+
+    full = complete(value(Application, message))
+
+    assert full.serving.fallbacks[0].name == "backup"
+    assert [each.name for each in full.objectives] == ["time_to_first_token", "errors"]

@@ -233,7 +233,7 @@ CAMPAIGN_TRANSITIONED: Final = Topic(
     event=CampaignTransitioned,
     key=lambda event: event.application,
     producer="registry",
-    consumers=(),
+    consumers=("trainer",),
 )
 ROUTING: Final = Topic(
     name="registry.routing.v1",

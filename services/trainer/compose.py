@@ -3,7 +3,7 @@
 from typing import Final
 
 from libs.artifacts.minio import MinioStore
-from libs.events.topics import TRAINING_REQUESTED
+from libs.events.topics import CAMPAIGN_TRANSITIONED, ENGINE_REQUESTED, TRAINING_REQUESTED
 from libs.faults import Fatal
 from libs.kafka.confluent import KafkaSink
 from libs.kafka.consumer import Route
@@ -16,11 +16,35 @@ from libs.sql.jobs import Jobs
 from libs.sql.migrate import upgrade
 from libs.sql.relay import OutboxRelay
 from libs.sql.worker import Hooks, JobWorker, Pace
+from services.trainer.adapters.builds import (
+    SqlBuilds,
+    SqlCampaigns,
+    SqlShelf,
+    announce_build,
+    tell_stale,
+)
+from services.trainer.adapters.openvino import OpenVinoBuilder, OpenVinoMeter, version_in
 from services.trainer.adapters.process import SftProcess, guard
 from services.trainer.adapters.sql import SqlDiary, SqlRuns, announce
-from services.trainer.adapters.tables import OUTBOX, RUNS
+from services.trainer.adapters.tables import BUILDS, OUTBOX, RUNS
 from services.trainer.config import Settings
-from services.trainer.handlers import Attempt, Cancel, Get, OnTrainingRequested, Submit, Workshop
+from services.trainer.handlers import (
+    Attempt,
+    Build,
+    Cancel,
+    CancelEngine,
+    Get,
+    GetEngine,
+    ListEngines,
+    OnCampaignTransitioned,
+    OnEngineRequested,
+    OnTrainingRequested,
+    Submit,
+    SubmitEngine,
+    Workbench,
+    Workshop,
+    Yard,
+)
 from services.trainer.rpc import SERVICE, TrainingServicer
 
 BASE_FILES: Final = ("config.json", "model.safetensors", "tokenizer.json", "chat_template.jinja")
@@ -31,19 +55,37 @@ def build() -> Service:
     engine = connect(settings.sql.url)
     upgrade(engine, "services.trainer")
     jobs = Jobs(engine, RUNS, SystemClock())
+    build_jobs = Jobs(engine, BUILDS, SystemClock())
     runs = SqlRuns(jobs)
+    builds = SqlBuilds(engine, build_jobs)
+    campaigns = SqlCampaigns(engine, jobs, build_jobs)
+    benches = workbenches(settings)
+    versions = {name: bench.builder.current_version for name, bench in benches.items()}
+    tell_stale(engine, versions)
     relay_sink = KafkaSink(settings.kafka)
     letters_sink = KafkaSink(settings.kafka)
+    store = MinioStore(settings.s3)
     attempt = Attempt(
         workshop(settings),
-        MinioStore(settings.s3),
+        store,
         SqlDiary(engine),
         SftProcess(settings.model_python, settings.threads),
         guard,
     )
+    yard = Yard(settings.state_dir / "builds", settings.base_model.resolve())
+    build_engine = Build(yard, store, SqlShelf(engine), benches, guard, SystemClock())
     pace = Pace(lease_s=settings.lease_s, heartbeat_s=settings.heartbeat_s)
-    servicer = TrainingServicer(Submit(runs), Get(runs), Cancel(runs))
+    servicer = TrainingServicer(
+        Submit(runs),
+        Get(runs),
+        Cancel(runs),
+        SubmitEngine(builds, versions),
+        GetEngine(builds, versions),
+        CancelEngine(builds, versions),
+        ListEngines(builds, versions),
+    )
     token = settings.operator_token.get_secret_value()
+    builder_hooks = Hooks(ended=announce_build)
     return Service(
         "trainer",
         settings,
@@ -52,15 +94,28 @@ def build() -> Service:
             OutboxRelay(engine, OUTBOX, relay_sink),
             letters_sink,
             JobWorker("trainer.worker", jobs, attempt, Hooks(ended=announce), pace),
+            JobWorker("trainer.builder", build_jobs, build_engine, builder_hooks, pace),
             RpcServer(settings.rpc, servicer.register, [SERVICE], token),
             Consumer.of(
                 settings.kafka,
                 group="trainer",
-                routes=[Route(TRAINING_REQUESTED, OnTrainingRequested(runs))],
+                routes=[
+                    Route(TRAINING_REQUESTED, OnTrainingRequested(runs, campaigns)),
+                    Route(ENGINE_REQUESTED, OnEngineRequested(builds, campaigns)),
+                    Route(CAMPAIGN_TRANSITIONED, OnCampaignTransitioned(campaigns)),
+                ],
                 sink=letters_sink,
             ),
         ],
     )
+
+
+def workbenches(settings: Settings) -> dict[str, Workbench]:
+    """What this host builds engines with, by runtime."""
+    python, threads = settings.model_python, settings.threads
+    builder = OpenVinoBuilder(python, threads, version_in(python), settings.build_timeout_s)
+    meter = OpenVinoMeter(python, threads, settings.gate_rows, settings.build_timeout_s)
+    return {builder.runtime: Workbench(builder, meter)}
 
 
 def workshop(settings: Settings) -> Workshop:

@@ -30,6 +30,10 @@ class Settings(OperatorSettings, StatefulSettings):
     """Longest pair that is trained on; longer rows are left out and counted."""
     precision: Literal["q8_0", "f16"] = "q8_0"
     """Of the CPU engine."""
+    gate_rows: int = Field(default=16, ge=8)
+    """Held-out rows on which an engine is compared with its weights; 16 take 15 s on two cores."""
+    build_timeout_s: float = Field(default=1800.0, gt=0)
+    """Of a build's conversion, and of its measuring, before the attempt is given up."""
     lease_s: float = Field(default=20.0, gt=0)
     """How long after a kill a run waits before another worker takes it."""
     heartbeat_s: float = Field(default=2.0, gt=0)

@@ -105,3 +105,49 @@ class EngineBuilder(Protocol):
             Poison: no attempt could succeed; its code and words are announced.
             Retryable: this attempt died.
         """
+
+
+class EngineMeter(Protocol):
+    """Measures the engines of one runtime beside their weights."""
+
+    async def __call__(
+        self, engine: Path, source: Source, held_out: Path, prompt_template: str, work: Path
+    ) -> str:
+        """``measured.json`` as `services.trainer.wire.building` reads it.
+
+        Raises:
+            Poison: ``bad_dataset``: nobody can measure on these rows.
+            Retryable: this attempt died.
+        """
+
+
+class Shelf(Protocol):
+    """Results of steps by what they are the result of. Raises Retryable."""
+
+    def keep(self, key: str, value: bytes) -> None: ...
+
+    def kept(self, key: str) -> bytes | None: ...
+
+    def drop(self, key: str) -> None: ...
+
+
+class Builds(Protocol):
+    """The durable engine builds, by build id. Raises Retryable."""
+
+    def submit(self, key: str, payload: bytes) -> bool: ...
+
+    def get(self, key: str) -> Job | None: ...
+
+    def cancel(self, key: str, reason: str) -> Job | None: ...
+
+    def newest(self, application: str, model_digest: str, limit: int) -> list[Job]:
+        """Builds of an application, newest first; "" is of every model."""
+
+
+class Campaigns(Protocol):
+    """Which campaigns have ended. Raises Retryable."""
+
+    def end(self, campaign_id: str) -> list[str]:
+        """Remember it; cancel its runs and builds. Returns the keys of those."""
+
+    def ended(self, campaign_id: str) -> bool: ...

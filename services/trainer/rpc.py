@@ -1,4 +1,4 @@
-"""The operator's door to training runs."""
+"""The operator's door to training runs and engine builds."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,7 +9,15 @@ import grpc
 
 from protos.training.v1 import training_service_pb2 as messages
 from protos.training.v1 import training_service_pb2_grpc as stubs
-from services.trainer.handlers import Cancel, Get, Submit
+from services.trainer.handlers import (
+    Cancel,
+    CancelEngine,
+    Get,
+    GetEngine,
+    ListEngines,
+    Submit,
+    SubmitEngine,
+)
 from services.trainer.wire import training
 
 SERVICE: Final = "perennial.training.v1.TrainingService"
@@ -24,6 +32,10 @@ class TrainingServicer:
     submit: Submit
     get: Get
     cancel: Cancel
+    submit_engine: SubmitEngine
+    get_engine: GetEngine
+    cancel_engine: CancelEngine
+    list_engines: ListEngines
 
     def register(self, server: grpc.aio.Server) -> None:
         stubs.add_TrainingServiceServicer_to_server(self, server)  # type: ignore[arg-type]  # by shape
@@ -58,3 +70,26 @@ class TrainingServicer:
         self, request: messages.CancelRequest, context: Context
     ) -> messages.Run:
         return training.run(await asyncio.to_thread(self.cancel, request.run_id))
+
+    async def SubmitEngine(  # noqa: N802
+        self, request: messages.SubmitEngineRequest, context: Context
+    ) -> messages.EngineBuild:
+        return await asyncio.to_thread(self.submit_engine, request.request)
+
+    async def GetEngine(  # noqa: N802
+        self, request: messages.GetEngineRequest, context: Context
+    ) -> messages.EngineBuild:
+        return await asyncio.to_thread(self.get_engine, request.build_id)
+
+    async def CancelEngine(  # noqa: N802
+        self, request: messages.CancelEngineRequest, context: Context
+    ) -> messages.EngineBuild:
+        return await asyncio.to_thread(self.cancel_engine, request.build_id)
+
+    async def ListEngines(  # noqa: N802
+        self, request: messages.ListEnginesRequest, context: Context
+    ) -> messages.ListEnginesResponse:
+        found = await asyncio.to_thread(
+            self.list_engines, request.application, request.model_digest, request.page_size
+        )
+        return messages.ListEnginesResponse(engines=found)

@@ -5,9 +5,7 @@ Runs in the model environment.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from peft import PeftModel, get_peft_model_state_dict
 from safetensors.torch import save_file
 
 from services.trainer.adapters import gguf
+from services.trainer.adapters.files import sha256
 
 RUNTIME = "openvino-genai"
 _CONFIG_KEYS = ("r", "lora_alpha", "target_modules", "layers_to_transform", "task_type")
@@ -60,19 +59,3 @@ def export(model: PeftModel, base_model: Path, out: Path, precision: str) -> dic
             "hardware": "cpu",
         },
     }
-
-
-def sha256(path: Path) -> str:
-    """Lower-case hex digest of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_json(path: Path, value: object) -> None:
-    """Whole or not at all: a reader never sees half of it."""
-    partial = path.with_suffix(".partial")
-    with partial.open("w") as file:
-        json.dump(value, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

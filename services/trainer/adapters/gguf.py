@@ -1,12 +1,14 @@
 """Merged Llama weights to a GGUF file that OpenVINO GenAI and llama.cpp read.
 
-Runs in the model environment. ``python -m services.trainer.adapters.gguf MODEL_DIR WEIGHTS OUT``.
+Runs in the model environment:
+``python -m services.trainer.adapters.gguf MODEL_DIR WEIGHTS OUT [PRECISION]``.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +34,27 @@ _TOP = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_hea
 _TYPES = {
     "q8_0": (GGMLQuantizationType.Q8_0, LlamaFileType.MOSTLY_Q8_0),
     "f16": (GGMLQuantizationType.F16, LlamaFileType.MOSTLY_F16),
+    "q4_1": (GGMLQuantizationType.Q4_1, LlamaFileType.MOSTLY_Q4_1),
 }
+_VOCABULARY = ("model.embed_tokens.weight", "lm_head.weight")
+_EMBEDDED = {GGMLQuantizationType.Q4_1: GGMLQuantizationType.Q8_0}
+"""Four bits are too few for a vocabulary that is a fifth of a small model."""
 
 
-def convert(model_dir: Path, weights: Path, out: Path, precision: str = "q8_0") -> None:
+def convert(
+    model_dir: Path,
+    weights: Path,
+    out: Path,
+    precision: str = "q8_0",
+    told: Callable[[float], None] | None = None,
+) -> None:
     """Write ``out``: two-dimensional tensors in ``precision``, norms in float32.
 
     Args:
         model_dir: the base model's ``config.json``, ``tokenizer.json``, ``chat_template.jinja``.
         weights: merged safetensors under the names of transformers' Llama.
-        precision: ``q8_0`` or ``f16`` (the reference engine's).
+        precision: ``q8_0``, ``f16``, or ``q4_1`` (embeddings stay in ``q8_0``).
+        told: the share that is done.
     Raises:
         ValueError: the architecture is not Llama, or a tensor has no GGUF name.
     """
@@ -55,11 +68,15 @@ def convert(model_dir: Path, weights: Path, out: Path, precision: str = "q8_0") 
     _add_hyperparameters(writer, config)
     _add_tokenizer(writer, model_dir, config)
     with safe_open(str(weights), framework="pt") as file:
-        for name in sorted(file.keys()):
+        names = sorted(file.keys())
+        for number, name in enumerate(names):
+            if told is not None:
+                told(number / len(names))
             if name == "lm_head.weight" and config.get("tie_word_embeddings"):
                 continue
             tensor = file.get_tensor(name).float().numpy()
-            _add_tensor(writer, name, _rotary_order(name, tensor, config), kind)
+            wanted = _EMBEDDED.get(kind, kind) if name in _VOCABULARY else kind
+            _add_tensor(writer, name, _rotary_order(name, tensor, config), wanted)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -151,5 +168,25 @@ def _head_dim(config: dict[str, Any]) -> int:
     return int(config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"])
 
 
+def main(arguments: Sequence[str]) -> int:
+    """Exit status 0, or 1 with ``error.json`` beside the file that could not be made."""
+    model_dir, weights, out = (Path(argument) for argument in arguments[:3])
+    begun = -1
+
+    def told(done: float) -> None:
+        nonlocal begun
+        if int(done * 20) > begun:
+            begun = int(done * 20)
+            print(json.dumps({"event": "converted", "done": done}), flush=True)
+
+    try:
+        convert(model_dir, weights, out, (*arguments, "q8_0")[3], told)
+    except ValueError as error:  # another architecture, or a file that is refused
+        problem = {"code": "no_builder", "reason": str(error)}
+        (out.parent / "error.json").write_text(json.dumps(problem))
+        return 1
+    return 0
+
+
 if __name__ == "__main__":
-    convert(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), *sys.argv[4:])
+    sys.exit(main(sys.argv[1:]))

@@ -16,27 +16,23 @@ import gc
 import hashlib
 import json
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoTokenizer
 
 from services.trainer.adapters.chat import ChatTokens
-from services.trainer.adapters.export import write_json
+from services.trainer.adapters.files import write_json
 from services.trainer.adapters.pairs import BadDataset, read_named_rows
+from services.trainer.adapters.reference import Pair, load, scored
 from services.trainer.adapters.speak import Answer, Engine
-from services.trainer.adapters.weights import check_safetensors
 
 STREAMS = (1, 4, 8)
 SOLO = 2
 """Probes that the speed of one stream is taken from."""
-BATCH_TOKENS = 2048
-"""Padded tokens that one batch of the weights holds."""
-LOGIT_ROWS = 512
 
 Tell = Callable[[float], None]
 
@@ -51,22 +47,11 @@ class Job:
     held_out: str
     prompt_template: str
     threads: int
-    rows: int = 24
+    rows: int = 16
     tokens: int = 6000
     row_tokens: int = 1024
     probes: int = 8
     new_tokens: int = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    record_id: str
-    prompt: list[int]
-    answer: list[int]
-
-    @property
-    def ids(self) -> list[int]:
-        return self.prompt + self.answer
 
 
 def choose(job: Job, tokens: ChatTokens) -> tuple[list[Pair], int]:
@@ -90,64 +75,6 @@ def _place(row: tuple[str, str, str]) -> bytes:
     return hashlib.sha256(row[0].encode()).digest()
 
 
-def scored(
-    model: PreTrainedModel, pairs: Sequence[Pair], pad: int
-) -> list[tuple[list[float], int]]:
-    """Log-probabilities of each answer's tokens, and how many of them are the likeliest."""
-    found: list[tuple[list[float], int]] = [([], 0)] * len(pairs)
-    order = sorted(range(len(pairs)), key=lambda place: len(pairs[place].ids), reverse=True)
-    while order:
-        width = len(pairs[order[0]].ids)
-        batch, order = (
-            order[: max(1, BATCH_TOKENS // width)],
-            order[max(1, BATCH_TOKENS // width) :],
-        )
-        for place, each in zip(batch, _batch(model, [pairs[i] for i in batch], pad), strict=True):
-            found[place] = each
-    return found
-
-
-@torch.inference_mode()
-def _batch(
-    model: PreTrainedModel, pairs: Sequence[Pair], pad: int
-) -> list[tuple[list[float], int]]:
-    width = max(len(pair.ids) for pair in pairs)
-    ids = torch.full((len(pairs), width), pad)
-    seen = torch.zeros_like(ids)
-    counts = torch.zeros_like(ids, dtype=torch.bool)
-    for place, pair in enumerate(pairs):
-        ids[place, : len(pair.ids)] = torch.tensor(pair.ids)
-        seen[place, : len(pair.ids)] = 1
-        counts[place, len(pair.prompt) : len(pair.ids)] = True
-    hidden = model.model(input_ids=ids, attention_mask=seen, use_cache=False).last_hidden_state
-    asked, wanted = hidden[:, :-1][counts[:, 1:]], ids[:, 1:][counts[:, 1:]]
-    chosen, likeliest = [], []
-    for at in range(0, len(wanted), LOGIT_ROWS):
-        logits = torch.log_softmax(model.lm_head(asked[at : at + LOGIT_ROWS]).float(), dim=-1)
-        part = wanted[at : at + LOGIT_ROWS]
-        chosen.append(logits.gather(1, part[:, None])[:, 0])
-        likeliest.append(logits.argmax(dim=-1) == part)
-    lengths = [len(pair.answer) for pair in pairs]
-    return [
-        (values.tolist(), int(hits.sum()))
-        for values, hits in zip(
-            torch.cat(chosen).split(lengths), torch.cat(likeliest).split(lengths), strict=True
-        )
-    ]
-
-
-def load(base_model: Path, weights: Path) -> PreTrainedModel:
-    """The base model's architecture with these weights, float32."""
-    check_safetensors(weights)
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "config.json").symlink_to(base_model / "config.json")
-        (Path(folder) / "model.safetensors").symlink_to(weights)
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
-        )
-    return model.eval()
-
-
 def measure(job: Job, tell: Tell) -> dict[str, Any]:
     """All figures of `services.trainer.domain.gate.Measured`."""
     tokenizer = AutoTokenizer.from_pretrained(job.base_model, local_files_only=True)
@@ -168,10 +95,10 @@ def measure(job: Job, tell: Tell) -> dict[str, Any]:
     gc.collect()
     tell(0.6)
     model = load(Path(job.base_model), Path(job.weights))
-    pad = int(tokenizer.pad_token_id)
+    pad, end = int(tokenizer.pad_token_id), int(tokenizer.eos_token_id)
     wanted = scored(model, pairs, pad)
     said = [
-        Pair(pair.record_id, pair.prompt, answer.ids or [int(tokenizer.eos_token_id)])
+        Pair(pair.record_id, pair.prompt, answer.ids)
         for pair, answer in zip(pairs, spoken, strict=False)
     ]
     heard = scored(model, said, pad)
@@ -185,9 +112,10 @@ def measure(job: Job, tell: Tell) -> dict[str, Any]:
             {
                 "record_id": pair.record_id,
                 "tokens": len(answer.ids),
-                "agreed": agreed if answer.ids else 0,
+                "agreed": agreed,
                 "first_token_s": first,
-                "silent": not answer.ids and agreed == 1,
+                # The end of the answer is a token too, and the weights may begin with it.
+                "empty": answer.ids == [end] and not agreed,
                 "answer": tokenizer.decode(answer.ids, skip_special_tokens=True),
             }
             for pair, answer, first, (_, agreed) in zip(said, spoken, firsts, heard, strict=True)

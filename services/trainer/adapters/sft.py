@@ -21,6 +21,7 @@ from peft import PeftModel
 
 from services.trainer.adapters import checkpoint, export
 from services.trainer.adapters.chat import ChatTokens
+from services.trainer.adapters.files import sha256, write_json
 from services.trainer.adapters.lora import Adapter, adapted, answer_loss, rate_share
 from services.trainer.adapters.pairs import (
     BadDataset,
@@ -63,8 +64,8 @@ class Job:
         shaping = {name: getattr(self, name) for name in self.__slots__}
         for place in ("base_model", "threads", "checkpoint_steps", "precision"):
             del shaping[place]
-        shaping["train"] = export.sha256(Path(self.train))
-        shaping["base"] = export.sha256(Path(self.base_model) / "model.safetensors")
+        shaping["train"] = sha256(Path(self.train))
+        shaping["base"] = sha256(Path(self.base_model) / "model.safetensors")
         return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
 
 
@@ -143,7 +144,7 @@ def run(work: Path, emit: Emit) -> None:
         "seconds": progress.seconds,
         "losses": progress.losses,
     }
-    export.write_json(work / "result.json", result)
+    write_json(work / "result.json", result)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -153,11 +154,11 @@ def main(arguments: Sequence[str]) -> int:
     try:
         run(work, emit)
     except BadDataset as error:
-        export.write_json(work / "error.json", {"code": "bad_dataset", "reason": str(error)})
+        write_json(work / "error.json", {"code": "bad_dataset", "reason": str(error)})
         return 1
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-        export.write_json(work / "error.json", {"code": "crashed", "reason": reason})
+        write_json(work / "error.json", {"code": "crashed", "reason": reason})
         raise
     return 0
 

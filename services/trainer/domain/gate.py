@@ -36,14 +36,14 @@ class Probe:
 
     Args:
         agreed: of ``tokens``, those that the weights would choose after the same words.
-        silent: the weights themselves would say nothing.
+        empty: it said nothing where the weights would have.
     """
 
     record_id: str
     tokens: int
     agreed: int
     first_token_s: float
-    silent: bool = False
+    empty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def judge(order: Order, measured: Measured, seed: str) -> Verdict:
     difference = sum(row.difference * row.tokens for row in rows) / sum(row.tokens for row in rows)
     loss = paired(rows, seed)
     first = float(np.quantile([probe.first_token_s for probe in probes], 0.95))
-    mute = [probe.record_id for probe in probes if not probe.tokens and not probe.silent]
+    mute = [probe.record_id for probe in probes if probe.empty]
     told = [
         (
             difference <= order.max_logprob_difference,

@@ -8,7 +8,7 @@ from libs.events.delivery import Delivery
 from libs.faults import Poison
 from libs.sql.job import Job
 from protos.training.v1.training_events_pb2 import TrainingRequested
-from services.trainer.ports import Runs
+from services.trainer.ports import Campaigns, Runs
 from services.trainer.wire import training
 
 log = structlog.get_logger()
@@ -22,11 +22,14 @@ class OnTrainingRequested:
     """
 
     runs: Runs
+    campaigns: Campaigns
 
     def __call__(self, delivery: Delivery[TrainingRequested]) -> None:
         request = training.identified(delivery.event)
         fresh = self.runs.submit(request.run_id, request.SerializeToString(deterministic=True))
         log.info("training.requested", run_id=request.run_id, fresh=fresh)
+        if request.campaign_id and self.campaigns.ended(request.campaign_id):
+            self.runs.cancel(request.run_id, f"campaign {request.campaign_id} has ended")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,10 @@ from libs.sql.jobs import Jobs
 from libs.sql.relay import OutboxRelay
 from libs.sql.worker import Hooks, JobWorker, Pace
 from protos.training.v1.training_events_pb2 import Recipe, TrainingRequested
+from services.trainer.adapters.builds import SqlBuilds, SqlCampaigns
 from services.trainer.adapters.process import guard
 from services.trainer.adapters.sql import SqlDiary, SqlRuns, announce
-from services.trainer.adapters.tables import METADATA, OUTBOX, RUNS
+from services.trainer.adapters.tables import BUILDS, METADATA, OUTBOX, RUNS
 from services.trainer.handlers import Attempt, Workshop
 
 EMPTY_WEIGHTS = (2).to_bytes(8, "little") + b"{}"
@@ -140,6 +141,18 @@ class Trainer:
     @property
     def runs(self) -> SqlRuns:
         return SqlRuns(self.jobs)
+
+    @property
+    def build_jobs(self) -> Jobs:
+        return Jobs(self.engine, BUILDS, self.clock)
+
+    @property
+    def builds(self) -> SqlBuilds:
+        return SqlBuilds(self.engine, self.build_jobs)
+
+    @property
+    def campaigns(self) -> SqlCampaigns:
+        return SqlCampaigns(self.engine, self.jobs, self.build_jobs)
 
     @property
     def attempt(self) -> Attempt:

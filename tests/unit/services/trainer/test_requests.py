@@ -18,7 +18,7 @@ def trainer(tmp_path: Path) -> Trainer:
 
 def consume(trainer: Trainer) -> None:
     source = trainer.broker.source("trainer", [TRAINING_REQUESTED.name])
-    route = Route(TRAINING_REQUESTED, OnTrainingRequested(trainer.runs))
+    route = Route(TRAINING_REQUESTED, OnTrainingRequested(trainer.runs, trainer.campaigns))
     ConsumerLoop(source, trainer.broker.sink(), [route]).step()
 
 

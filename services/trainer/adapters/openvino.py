@@ -1,0 +1,150 @@
+"""Engines for CPUs: merged weights to GGUF for OpenVINO GenAI, and the measure of them.
+
+Both are processes of the model environment.
+"""
+
+import asyncio
+import json
+import subprocess
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from libs.faults import Fatal, Poison, Retryable
+from libs.runtime.child import Exit, run_child
+from services.trainer.adapters.process import environment
+from services.trainer.domain.engine import NO_BUILDER, Target
+from services.trainer.ports import Built, Source, Told
+
+RUNTIME: Final = "openvino-genai"
+MEDIA_TYPE: Final = "application/vnd.gguf"
+PRECISIONS: Final = ("q8_0", "f16", "q4_1")
+AGAIN_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class OpenVinoBuilder:
+    """One GGUF file per engine.
+
+    Args:
+        python: of the model environment.
+        current_version: of openvino-genai there.
+        timeout_s: of one build, before the attempt is given up.
+    """
+
+    python: Path
+    threads: int
+    current_version: str
+    timeout_s: float
+
+    @property
+    def runtime(self) -> str:
+        return RUNTIME
+
+    def target(self, precision: str) -> Target:
+        if precision not in PRECISIONS:
+            raise Poison(
+                f"{RUNTIME} has no precision {precision!r}, only {', '.join(PRECISIONS)}",
+                code=NO_BUILDER,
+            )
+        return Target(RUNTIME, self.current_version, precision, "cpu")
+
+    async def build(self, source: Source, target: Target, work: Path, told: Told) -> Built:
+        out = work / "model.gguf"
+        module = "services.trainer.adapters.gguf"
+        command = [self.python, "-m", module, source.base_model, source.weights, out]
+
+        def on_line(line: Mapping[str, Any]) -> None:
+            told("quantizing", float(line["done"]))
+
+        async with _patience(self.timeout_s, "the conversion"):
+            ended = await run_child(
+                [str(part) for part in [*command, target.precision]],
+                cwd=work,
+                env=environment(self.threads),
+                on_line=on_line,
+            )
+        _succeeded(work, ended)
+        template = (source.base_model / "chat_template.jinja").read_text()
+        return Built(out, MEDIA_TYPE, source.base_model / "tokenizer.json", template)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenVinoMeter:
+    """``services.trainer.adapters.measure`` on some rows.
+
+    Args:
+        rows: of the held-out rows, those that are scored; the same ones every time.
+    """
+
+    python: Path
+    threads: int
+    rows: int
+    timeout_s: float
+
+    async def __call__(
+        self, engine: Path, source: Source, held_out: Path, prompt_template: str, work: Path
+    ) -> str:
+        job = {
+            "gguf": str(engine),
+            "base_model": str(source.base_model),
+            "weights": str(source.weights),
+            "held_out": str(held_out),
+            "prompt_template": prompt_template,
+            "threads": self.threads,
+            "rows": self.rows,
+        }
+        place = work / "measure"
+        place.mkdir()
+        (place / "job.json").write_text(json.dumps(job))
+        command = [str(self.python), "-m", "services.trainer.adapters.measure", str(place)]
+        async with _patience(self.timeout_s, "the measuring"):
+            ended = await run_child(
+                command, cwd=place, env=environment(self.threads), on_line=lambda _: None
+            )
+        _succeeded(place, ended)
+        return (place / "measured.json").read_text()
+
+
+def version_in(python: Path) -> str:
+    """The version of openvino-genai in an environment.
+
+    Raises:
+        Fatal: it has none; no engine could ever be built or served.
+    """
+    ask = f"from importlib.metadata import version; print(version({RUNTIME!r}))"
+    told = subprocess.run([python, "-c", ask], capture_output=True, text=True, timeout=60)  # noqa: S603  # settings, not input
+    if told.returncode:
+        raise Fatal(f"{python} has no {RUNTIME}: {told.stderr.strip()[-200:]}")
+    return told.stdout.strip()
+
+
+def _succeeded(work: Path, ended: Exit) -> None:
+    """
+    Raises:
+        Poison: what the child said itself.
+        Retryable: it died.
+    """
+    if not ended.status:
+        return
+    try:
+        told = json.loads((work / "error.json").read_text())
+    except (OSError, ValueError):
+        words = ended.stderr_tail[-500:]
+        raise Retryable(f"died with status {ended.status}: {words}", after_s=AGAIN_S) from None
+    raise Poison(told["reason"], code=told["code"])
+
+
+@asynccontextmanager
+async def _patience(seconds: float, what: str) -> AsyncIterator[None]:
+    """
+    Raises:
+        Retryable: the time is over.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise Retryable(f"{what} took longer than {seconds:g} s") from error

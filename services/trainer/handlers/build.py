@@ -1,0 +1,286 @@
+"""One attempt at an engine: build it unless it is there, measure it, judge it."""
+
+import asyncio
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from libs.artifacts.store import ArtifactStore, sha256_of_file
+from libs.faults import Poison, Retryable
+from libs.runtime.clock import Clock
+from libs.sql.job import Job, Outcome
+from libs.sql.worker import Report
+from protos.common.v1.common_pb2 import Artifact
+from protos.training.v1.training_events_pb2 import EngineBuilt, EngineRequested
+from services.trainer.domain.engine import BAD_REQUEST, NO_BUILDER, Order
+from services.trainer.domain.gate import judge
+from services.trainer.ports import (
+    Built,
+    EngineBuilder,
+    EngineMeter,
+    Guard,
+    Shelf,
+    Source,
+)
+from services.trainer.wire import building
+
+log = structlog.get_logger()
+
+JSON: Final = "application/json"
+TEXT: Final = "text/plain"
+MEASURE: Final = "1"
+"""Grows whenever the same engine and rows would get other figures."""
+REPORT_BYTES: Final = 64 * 1024 * 1024
+LOG: Final = "build.log"
+
+
+@dataclass(frozen=True, slots=True)
+class Workbench:
+    """What makes the engines of one runtime; without a meter none of them passes its gate."""
+
+    builder: EngineBuilder
+    meter: EngineMeter | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Yard:
+    """Where this host builds."""
+
+    builds_dir: Path
+    base_model: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """The work of `libs.sql.worker.JobWorker`. Steps that an earlier attempt, or another build of
+    the same key, has done are not done again.
+
+    Raises:
+        Poison: no attempt could succeed; its code is announced.
+        Retryable: this attempt died; another one goes on.
+    """
+
+    yard: Yard
+    store: ArtifactStore
+    shelf: Shelf
+    benches: Mapping[str, Workbench]
+    guard: Guard
+    clock: Clock
+
+    async def __call__(self, job: Job, report: Report) -> Outcome:
+        request = building.request_of(job)
+        folder = self.yard.builds_dir / request.build_id
+        work = folder / f"attempt-{job.attempt}"
+        attempt = _Attempt(self, request, work, report, folder / LOG)
+        try:
+            await asyncio.to_thread(attempt.prepare, job.attempt)
+            outcome = await attempt.run()
+        except (Poison, Retryable) as error:
+            attempt.note(f"failed: {error}")
+            raise
+        finally:
+            await asyncio.to_thread(attempt.leave)
+        return outcome
+
+
+@dataclass(slots=True)
+class _Attempt:
+    build: Build
+    request: EngineRequested
+    work: Path
+    report: Report
+    log: Path
+
+    def prepare(self, number: int) -> None:
+        """An empty work directory; what a killed attempt has left is gone, but for its log."""
+        for left in self.work.parent.glob("attempt-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        self.work.mkdir(parents=True)
+        self.note(f"attempt {number} at {self.request.build_id}")
+
+    async def run(self) -> Outcome:
+        request, began = self.request, self.build.clock.monotonic()
+        order = building.buildable(request)
+        bench = self.build.benches.get(order.runtime)
+        if bench is None:
+            known = ", ".join(sorted(self.build.benches))
+            raise Poison(f"nothing here builds for {order.runtime}, only {known}", code=NO_BUILDER)
+        made = await self._engine(order, bench.builder)
+        figures = await self._figures(made, bench)
+        self._at("judging", 0.0)
+        made.seconds = self.build.clock.monotonic() - began
+        self.judge(made, order, figures)
+        made.log.CopyFrom(await asyncio.to_thread(self._keep_log))
+        return building.completion(made)
+
+    async def _engine(self, order: Order, builder: EngineBuilder) -> EngineBuilt:
+        """The engine of the order's key: from the shelf, or built and put there."""
+        target = builder.target(order.precision)
+        key = target.key(self.request.model.digest).digest()
+        made = self._new()
+        if (kept := await asyncio.to_thread(self.build.shelf.kept, f"engine/{key}")) is not None:
+            found = EngineBuilt.FromString(kept)
+            made.engine.CopyFrom(found.engine)
+            made.size_bytes, made.reused = found.size_bytes, True
+            self.note(f"engine {key} is there already")
+            return made
+        began = self.build.clock.monotonic()
+        source = await self._source()
+        place = self.work / "engine"
+        place.mkdir()
+        self._at("building", 0.0)
+        built = await builder.build(source, target, place, self._built_so_far)
+        stored = await asyncio.to_thread(self._stored, built)
+        made.engine.CopyFrom(building.engine(target, key, *stored, built.chat_template))
+        made.size_bytes = made.engine.weights.size_bytes
+        value = made.SerializeToString(deterministic=True)
+        await asyncio.to_thread(self.build.shelf.keep, f"engine/{key}", value)
+        seconds = self.build.clock.monotonic() - began
+        self.note(f"engine {key}: {made.size_bytes} bytes in {seconds:.1f} s")
+        return made
+
+    def _new(self) -> EngineBuilt:
+        request = self.request
+        return EngineBuilt(
+            build_id=request.build_id,
+            campaign_id=request.campaign_id,
+            application=request.application,
+            model_digest=request.model.digest,
+        )
+
+    async def _figures(self, made: EngineBuilt, bench: Workbench) -> bytes:
+        """``measured.json``; empty where nothing here can measure such an engine."""
+        if bench.meter is None:
+            return b""
+        request = self.request
+        asked = {
+            "measure": MEASURE,
+            "engine": made.engine.weights.sha256,
+            "weights": request.model.digest,
+            "held_out": request.held_out.sha256,
+            "prompt_template": request.prompt_template,
+            "runtime": made.engine.runtime_version,
+        }
+        key = "measured/" + hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+        if (kept := await asyncio.to_thread(self.build.shelf.kept, key)) is not None:
+            self.note("measured already")
+            return kept
+        self._at("fetching", 0.0)
+        source = await self._source()
+        engine, rows = await asyncio.to_thread(self._fetch, made)
+        self._at("measuring", 0.0)
+        template = request.prompt_template
+        told = await bench.meter(engine, source, rows, template, self.work)
+        await asyncio.to_thread(self.build.shelf.keep, key, told.encode())
+        return told.encode()
+
+    def judge(self, made: EngineBuilt, order: Order, figures: bytes) -> None:
+        """Write verdict and report into the event.
+
+        Raises:
+            Poison: ``bad_dataset``: too few rows; ``bad_engine``: it gives no numbers.
+        """
+        verdict = None
+        if figures:
+            found = building.measured(figures)
+            try:
+                verdict = judge(order, found, made.engine.digest)
+            except ValueError as error:
+                raise Poison(str(error), code="bad_dataset") from error
+            building.judged(made, verdict, found)
+        else:
+            made.reasons.append(f"nothing here can measure {made.engine.hardware} engines")
+        told = building.report(made, order, verdict, figures)
+        made.report.CopyFrom(self.build.store.put(told, JSON))
+        self.note(f"{'passed' if made.passed else 'not passed'}: {'; '.join(made.reasons)}")
+
+    async def _source(self) -> Source:
+        """The model's files, checked, in the work directory.
+
+        Raises:
+            Poison: ``bad_request``: the model has no weights, and is not the base model here.
+        """
+        model, base = self.request.model, self.build.yard.base_model
+        if not model.merged.uri:
+            weights = base / "model.safetensors"
+            if await asyncio.to_thread(sha256_of_file, weights) != model.digest:
+                raise Poison("the model has no merged weights", code=BAD_REQUEST)
+            return Source(weights, base)
+        if model.merged.sha256 != model.digest:
+            raise Poison("the model's digest is not that of its weights", code=BAD_REQUEST)
+        weights, adapter = self.work / "merged.safetensors", self.work / "adapter.safetensors"
+        await asyncio.to_thread(self._fetch_weights, model.merged, weights)
+        if not model.adapter.uri:
+            return Source(weights, base)
+        await asyncio.to_thread(self._fetch_weights, model.adapter, adapter)
+        return Source(weights, base, adapter)
+
+    def _fetch_weights(self, artifact: Artifact, path: Path) -> None:
+        if not path.exists():
+            self.build.store.get_file(artifact, path)
+            self.build.guard(path)
+
+    def _fetch(self, made: EngineBuilt) -> tuple[Path, Path]:
+        """The engine, and the rows that it is measured on.
+
+        Raises:
+            Retryable: a kept engine is gone from the store; the next attempt builds it again.
+            Poison: ``bad_dataset``.
+        """
+        rows = self.work / "held_out.parquet"
+        try:
+            self.build.store.get_file(self.request.held_out, rows)
+        except Poison as error:
+            raise Poison(f"{error} ({error.code})", code="bad_dataset") from error
+        engine = self.work / "engine.bin"
+        try:
+            self.build.store.get_file(made.engine.weights, engine)
+        except Poison as error:
+            self.build.shelf.drop(f"engine/{made.engine.digest}")
+            raise Retryable(f"the engine is gone from the store: {error}", after_s=0.0) from error
+        return engine, rows
+
+    def _stored(self, built: Built) -> tuple[Artifact, Artifact]:
+        store = self.build.store
+        return store.put_file(built.weights, built.media_type), store.put_file(
+            built.tokenizer, JSON
+        )
+
+    def _built_so_far(self, step: str, done: float) -> None:
+        self.report(building.progress("building", done))
+        if not done:
+            self.note(f"building: {step}")
+
+    def _at(self, step: str, done: float) -> None:
+        self.report(building.progress(step, done))
+        if not done:
+            self.note(step)
+
+    def note(self, words: str) -> None:
+        """One line for the build's log, and for the service's."""
+        log.info("engine.build", build_id=self.request.build_id, told=words)
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("a") as file:
+            file.write(f"{self.build.clock.now().isoformat(timespec='milliseconds')} {words}\n")
+
+    def leave(self) -> None:
+        """Keep the log, drop the rest. A store that is away costs the log, not the build."""
+        try:
+            self._keep_log()
+        except (Retryable, OSError) as error:
+            log.warning("engine.log_untold", build_id=self.request.build_id, error=str(error))
+        shutil.rmtree(self.work, ignore_errors=True)
+
+    def _keep_log(self) -> Artifact:
+        parts = [self.log, *sorted(self.work.rglob("*.log"))]
+        texts = [f"== {part.name}\n{part.read_text(errors='replace')}" for part in parts]
+        kept = self.build.store.put("\n".join(texts).encode(), TEXT)
+        value = kept.SerializeToString(deterministic=True)
+        self.build.shelf.keep(f"log/{self.request.build_id}", value)
+        return kept

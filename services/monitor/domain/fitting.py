@@ -23,6 +23,9 @@ PROMPT_EMBEDDING = "prompt_embedding"
 MEAN_LOGPROB = "mean_logprob"
 LEAST_SCALARS = 20
 LEAST_KNOWN = 10
+MOST_STEPS = 10
+"""A number of so few values (stars, thumbs) is binned as it is: the bins of its residual would
+tell the prompts apart, not the answers."""
 KEPT_PROMPTS = 200
 
 Flags = NDArray[np.bool_]
@@ -46,6 +49,12 @@ class Kind:
     share: float
     form: Literal["embedding", "scalar", "word", "residual"]
     familiar: bool = False
+
+    @property
+    def grouped(self) -> bool:
+        """Ranked within each cluster of prompts: topics that only change their shares do not
+        move what is said of the answers."""
+        return self.familiar
 
 
 KINDS = (
@@ -119,6 +128,11 @@ class Fit:
         return [kind for kind in KINDS if kind.name in known]
 
     @property
+    def groups(self) -> int:
+        """Clusters of prompts; 1 without embeddings."""
+        return 1 if self.embedding is None else len(self.embedding.centres)
+
+    @property
     def columns(self) -> list[Column]:
         found: list[Column] = []
         for kind in self.started:
@@ -127,7 +141,7 @@ class Fit:
                 found += [Column(kind.name, clusters, False), Column(kind.name, marks, True)]
             elif kind.form == "word":
                 found.append(Column(kind.name, self.words[kind.name].labels, False))
-            elif kind.form == "scalar":
+            elif kind.name in self.scalars:
                 found.append(Column(kind.name, self.scalars[kind.name].labels, True))
             else:
                 found.append(Column(kind.name, self.residuals[kind.name].labels, True))
@@ -160,7 +174,7 @@ class Fit:
         numbers = table.numbers.get(kind.name, np.full(len(table), np.nan))
         known = np.isfinite(numbers)
         filled = np.where(known, numbers, 0.0)
-        if kind.form == "scalar":
+        if kind.name in self.scalars:
             cells = self.scalars[kind.name].bins(filled)
         else:
             assert given is not None
@@ -183,9 +197,12 @@ def fit(table: Table, seed: int, natural: bool, prompts: Sequence[str] = ()) -> 
         elif kind.form != "embedding" and kind.name in table.numbers:
             numbers = table.numbers[kind.name]
             usable = np.isfinite(numbers)
-            if kind.form == "scalar" and usable.sum() >= LEAST_KNOWN:
+            steps = len(np.unique(numbers[usable]))
+            if usable.sum() < (LEAST_KNOWN if kind.form == "scalar" else LEAST_SCALARS):
+                continue
+            if kind.form == "scalar" or steps <= MOST_STEPS:
                 scalars[kind.name] = fit_scalar(numbers[usable])
-            elif kind.form == "residual" and usable.sum() >= LEAST_SCALARS:
+            else:
                 residuals[kind.name] = fit_residual(given[usable], numbers[usable])
     found = Fit(embedding, scalars, residuals, words, natural, list(prompts[:KEPT_PROMPTS]))
     return replace(found, cells=found.assign(table)[:, : len(found.prompts)])

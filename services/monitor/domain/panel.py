@@ -101,7 +101,7 @@ def panel(
     columns = fit.columns
     signals: list[tuple[float, Signal]] = []
     notes = [f"stratum {name!r} is pooled: too few rows" for name in reference.tables.pooled]
-    maker = _Maker(columns, reference, seed, conditional)
+    maker = _Maker(columns, fit.groups, reference, seed, conditional)
     for kind in fit.started:
         whole = maker.make(kind, "", np.ones(reference.cells.shape[1], bool))
         if whole is None:
@@ -125,6 +125,7 @@ def panel(
 @dataclass(slots=True)
 class _Maker:
     columns: list[Column]
+    groups: int
     reference: Calibration
     seed: int
     conditional: bool
@@ -137,9 +138,11 @@ class _Maker:
         usable = inside & (cells[0] >= 0)
         ordered = [self.columns[place].ordered for place in places]
         labels = [self.columns[place].labels for place in places]
-        rows, tables = cells[:, usable], self.reference.strata[usable]
-        signal = self._signal(kind.name, kind.cause, places, labels, ordered)
+        groups = self.groups if kind.grouped else 1
+        signal = self._signal(kind.name, kind.cause, places, labels, ordered, groups)
         signal.segment = segment
+        rows = cells[:, usable]
+        tables = signal.tables(self.reference.strata, self.reference.cells[0])[usable]
         signal.every = max(
             correlation_length(row, tables, nearby)
             for row, nearby in zip(rows, ordered, strict=True)
@@ -165,11 +168,12 @@ class _Maker:
         places: Sequence[int],
         labels: Sequence[list[str]],
         ordered: Sequence[bool],
+        groups: int = 1,
     ) -> Signal:
         channels = []
         for place, names, nearby in zip(places, labels, ordered, strict=True):
             seed = self.seed ^ self.made
-            tables = self.reference.tables.count
+            tables = self.reference.tables.count * groups
             channels.append(channel(place, names, nearby, seed, tables, self.conditional))
             self.made += 1
-        return Signal(name, cause, float(BLOCK), channels)
+        return Signal(name, cause, float(BLOCK), channels, groups=groups)

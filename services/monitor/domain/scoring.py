@@ -124,7 +124,9 @@ def score(reference: Part, stream: Part, average_run_length: float, seed: int) -
             mine, places = cells[[channel.column for channel in signal.channels]], rows
         chosen = _chosen(signal, mine, stream, places)
         names = [stream.strata[place] for place in places[chosen]]
-        rang = _run(signal, mine[:, chosen], tables.places(names), places[chosen])
+        clusters = cells[0, chosen] if signal.groups > 1 else chosen
+        inside = signal.tables(tables.places(names), clusters)
+        rang = _run(signal, mine[:, chosen], inside, places[chosen])
         alarms += rang[0]
         watched.append(rang[1])
     alarms.sort(key=lambda alarm: alarm.t)

@@ -71,6 +71,7 @@ class Signal:
         average_run_length: events to a false alarm, at least, of this signal.
         segment: "label=value" of the events that it watches; "" = all.
         every: the reference's correlation length; one event of so many is watched.
+        groups: clusters of the prompts within which it ranks; 1 = it ranks among all.
         kernel: one more channel, over the embedding itself.
         calibrated: rows counted into the calibration.
         events: watched since the calibration was complete; offered: those left out included.
@@ -85,6 +86,7 @@ class Signal:
     channels: list[Channel]
     segment: str = ""
     every: int = 1
+    groups: int = 1
     kernel: KernelCTM | None = None
     calibrated: int = 0
     events: int = 0
@@ -118,6 +120,10 @@ class Signal:
     @property
     def history_values(self) -> Floats:
         return self.history[1, HISTORY - self.points :]
+
+    def tables(self, strata: Cells, clusters: Cells) -> Cells:
+        """The tables of counts, from ``(n,)`` strata and clusters."""
+        return strata * self.groups + clusters if self.groups > 1 else strata
 
     def calibrate(self, cells: Cells, strata: Cells) -> None:
         """``(channels, n)`` cells and ``(n,)`` strata of calibration rows, thinned already."""

@@ -273,11 +273,11 @@ class Watch:
             inside = mine[0] >= 0
             if signal.segment:
                 inside &= np.array([signal.segment in row for row in held.labels])
-            chosen = np.flatnonzero(inside)
+            chosen, tables = np.flatnonzero(inside), signal.tables(places, cells[0])
             if len(chosen) < len(places):
-                rang = signal.watch(mine[:, chosen], places[chosen], vectors[chosen])
+                rang = signal.watch(mine[:, chosen], tables[chosen], vectors[chosen])
             else:
-                rang = signal.watch(mine, places, vectors)
+                rang = signal.watch(mine, tables, vectors)
             if rang is not None:
                 alarms.append(self._explain(signal, held.generations[int(chosen[rang])]))
         return alarms

@@ -6,10 +6,10 @@ do not mix freely: ranks of several learned scores among the same calibration ro
 dependent, and their product is no martingale. Hence:
 
 Statistic. Features are the leading principal components of the fit part, whitened with a
-ridge; their inner product is the kernel. A test is opened every `OPENED_EVERY` events. Its
-witness is frozen first: w = mean feature of the last W events - mean feature of the fit part
-(the witness function of the maximum mean discrepancy in that kernel), W a power of two times
-`WINDOW`. From then on the test ranks every event's score x.w among the calibration rows and
+ridge; their inner product is the kernel. Every `PERIOD` events tests are opened, one for each
+window W that is due. A test's witness is frozen first: w = mean feature of the last W events
+- mean feature of the fit part (the witness function of the maximum mean discrepancy in that
+kernel). From then on the test ranks every event's score x.w among the calibration rows and
 the test's own events, p = (higher + U (equal + 1)) / (n + 1), and multiplies e-values of
 these p-values: a fixed mixture, over tail widths u and contaminations e, of the products of
 ``1 + (1 - u) e / u`` where p < u and ``1 - e`` elsewhere. It closes after `LIFE` windows.
@@ -40,12 +40,14 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from services.monitor.domain.partition import Floats, Vectors
 
 BLOCK = 10
-COMPONENTS = 64
+COMPONENTS = 200
 RIDGE = 0.3
-WINDOW = 50
-OPENED_EVERY = 50
-SCALES = 4
-LIFE = 4
+PERIOD = 50
+WINDOWS = {50: 1, 200: 2}
+"""Events that a witness is learned from, and how many periods pass between two such tests."""
+LIFE = 3
+SPACING = PERIOD / sum(1 / every for every in WINDOWS.values())
+"""Events per opened test."""
 TAILS = (0.003, 0.01, 0.03, 0.1, 0.3)
 CONTAMINATIONS = (0.03, 0.1, 0.3, 0.7)
 
@@ -90,39 +92,48 @@ class WitnessTest:
 
     Fields:
         witness: ``(F,)``.
-        ranked: sorted scores, ``(m,)`` of the calibration rows.
-        own: ``(k,)`` scores of the test's own events, in order of arrival.
+        ranked: ``(m + k,)`` sorted scores of the calibration rows and of the test's own events.
         log_values: ``(J,)`` natural log of each bet's product.
-        closes: block number after which it is dropped.
+        closes: block after which it is dropped.
     """
 
     witness: Singles
     ranked: Singles
-    own: Singles
     log_values: Floats
     closes: int
 
     def settle(self, features: Singles, draws: Floats) -> None:
         """Fold one block, ``(B, F)`` and ``(B,)`` uniform on [0, 1)."""
-        scores = features @ self.witness
-        p = self._p_values(scores, draws)
+        scores = scored(features, self.witness)
+        p = p_values(self.ranked, scores, draws)
         hits = (p[:, None] < _U).sum(axis=0)
         self.log_values = self.log_values + hits * _HIT + (len(p) - hits) * _MISS
-        self.own = np.concatenate([self.own, scores])
+        self.ranked = np.sort(np.concatenate([self.ranked, scores]), kind="stable")
 
     def statistic(self) -> float:
         """Natural log of the mean of the products."""
-        return float(np.logaddexp.reduce(self.log_values) - math.log(len(self.log_values)))
+        highest = float(self.log_values.max())
+        return highest + math.log(float(np.exp(self.log_values - highest).mean()))
 
-    def _p_values(self, scores: Singles, draws: Floats) -> Floats:
-        low = np.searchsorted(self.ranked, scores, side="left")
-        high = np.searchsorted(self.ranked, scores, side="right")
-        earlier = np.concatenate([self.own, scores])
-        before = np.arange(len(earlier)) < (len(self.own) + np.arange(len(scores)))[:, None]
-        higher = len(self.ranked) - high + (before & (earlier > scores[:, None])).sum(axis=1)
-        equal = high - low + (before & (earlier == scores[:, None])).sum(axis=1)
-        total = len(self.ranked) + before.sum(axis=1) + 1
-        return np.asarray((higher + draws * (equal + 1)) / total)
+
+def scored(features: Singles, witness: Singles) -> Singles:
+    """``(n, F)`` -> ``(n,)``; rounded, so that equal prompts tie whatever the sums' order."""
+    return np.round(features @ witness, 4)
+
+
+def p_values(ranked: Singles, scores: Singles, draws: Floats) -> Floats:
+    """Conformal p-values of one block, each event ranked against all before it; high is small.
+
+    Args:
+        ranked: ``(n,)`` sorted; scores, draws: ``(B,)``.
+    """
+    low = np.searchsorted(ranked, scores, side="left")
+    high = np.searchsorted(ranked, scores, side="right")
+    earlier = np.tri(len(scores), k=-1, dtype=bool)
+    higher = len(ranked) - high + (earlier & (scores > scores[:, None])).sum(axis=1)
+    equal = high - low + (earlier & (scores == scores[:, None])).sum(axis=1)
+    total = len(ranked) + np.arange(len(scores)) + 1
+    return np.asarray((higher + draws * (equal + 1)) / total)
 
 
 @dataclass(slots=True)
@@ -144,7 +155,6 @@ class KernelCTM:
     lately: Singles
     tests: list[WitnessTest] = field(default_factory=list)
     blocks: int = 0
-    opened: int = 0
 
     def update(self, block: Vectors) -> None:
         """Fold one block of ``(10, d)`` unit vectors."""
@@ -153,32 +163,31 @@ class KernelCTM:
         for test in self.tests:
             test.settle(features, draws)
         self.blocks += 1
-        self.tests = [test for test in self.tests if test.closes >= self.blocks]
-        self.lately = np.concatenate([self.lately, features])[-WINDOW * 2 ** (SCALES - 1) :]
-        if self.blocks * BLOCK % OPENED_EVERY == 0:
-            self._open()
+        self.tests = [test for test in self.tests if test.closes > self.blocks]
+        self.lately = np.concatenate([self.lately, features])[-max(WINDOWS) :]
+        periods, rest = divmod(self.blocks * BLOCK, PERIOD)
+        for window, every in WINDOWS.items():
+            if not rest and periods % every == 0 and len(self.lately) >= window:
+                self.tests.append(self._opened(window))
 
     @property
     def log_statistic(self) -> float:
         """Natural log of the strongest test's value, scaled: alarm at ``log(ARL / 10)``."""
         best = max((test.statistic() for test in self.tests), default=-math.inf)
-        return best + math.log(OPENED_EVERY / 2 / BLOCK)
+        return best + math.log(SPACING / 2 / BLOCK)
 
-    def _open(self) -> None:
-        self.opened += 1
-        scale = (self.opened & -self.opened).bit_length() - 1
-        window = WINDOW * 2 ** min(scale, SCALES - 1)
-        if len(self.lately) < window:
-            return
+    def restart(self) -> None:
+        """Forget the stream, not the reference."""
+        self.tests = []
+        self.lately = self.lately[:0]
+
+    def _opened(self, window: int) -> WitnessTest:
         witness = self.lately[-window:].mean(axis=0)
-        self.tests.append(
-            WitnessTest(
-                witness=witness,
-                ranked=np.sort(self.calibration @ witness),
-                own=np.zeros(0, np.float32),
-                log_values=np.zeros(len(_U)),
-                closes=self.blocks + LIFE * window // BLOCK,
-            )
+        return WitnessTest(
+            witness=witness,
+            ranked=np.sort(scored(self.calibration, witness)),
+            log_values=np.zeros(len(_U)),
+            closes=self.blocks + LIFE * window // BLOCK,
         )
 
 

@@ -1,0 +1,14 @@
+"""The cells, each a comparison that runs by itself."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from tests.bench.serving.figures import Result
+from tests.bench.serving.mock_cells import before_a_mock
+
+Cell = Callable[[Path, int, float], list[Result]]
+
+CELLS: Final[Mapping[str, Cell]] = {
+    "mock": before_a_mock,
+}

@@ -10,8 +10,10 @@ from services.cli import (
     applications,
     campaigns,
     drift,
+    engines,
     letters,
     lineage,
+    monitor,
     prompts,
     providers,
     reconcile,
@@ -35,6 +37,11 @@ app.add_typer(campaigns.app, name="campaign")
 app.add_typer(prompts.app, name="prompt")
 app.add_typer(providers.app, name="provider")
 app.add_typer(drift.app, name="drift")
+app.add_typer(engines.app, name="engines")
+app.command("signals")(monitor.signals)
+app.command("alarms")(monitor.alarms)
+app.command("slo")(monitor.slo)
+app.command("decisions")(monitor.decisions)
 app.command("trace")(lineage.trace)
 app.add_typer(letters.app, name="dlq")
 app.command("reconcile")(reconcile.reconcile)

@@ -1,5 +1,6 @@
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ def foundry(tmp_path: Path) -> Foundry:
 def consume(foundry: Foundry) -> None:
     trainer = foundry.trainer
     topics = [TRAINING_REQUESTED.name, ENGINE_REQUESTED.name, CAMPAIGN_TRANSITIONED.name]
-    routes = [
+    routes: list[Route[Any]] = [
         Route(TRAINING_REQUESTED, OnTrainingRequested(trainer.runs, trainer.campaigns)),
         Route(ENGINE_REQUESTED, OnEngineRequested(trainer.builds, trainer.campaigns)),
         Route(CAMPAIGN_TRANSITIONED, OnCampaignTransitioned(trainer.campaigns)),

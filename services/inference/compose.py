@@ -1,7 +1,7 @@
 """Composition root: the only module that names concrete classes."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
@@ -20,15 +20,18 @@ from libs.runtime.clock import SystemClock
 from libs.runtime.service import Service
 from services.inference.adapters import openai_api, triton
 from services.inference.adapters.engine_host import TritonHost
+from services.inference.adapters.fleet import Endpoint, FleetEngines, FleetGenerator
 from services.inference.adapters.journal import SpoolJournal
 from services.inference.adapters.keys import Keys
 from services.inference.adapters.memory import FileMemory
+from services.inference.adapters.room import GIB, Room
 from services.inference.adapters.routing import CachedRouting
 from services.inference.adapters.spool import Spool
 from services.inference.config import ProviderSettings, Settings
 from services.inference.domain.admission import Admission
 from services.inference.domain.cache import Cache
 from services.inference.domain.loaded import LoadedEngines
+from services.inference.domain.replicas import Replicas
 from services.inference.handlers.admit import Admit
 from services.inference.handlers.answer import Answer
 from services.inference.handlers.burst import Burst, OnProbeRequested, Requests
@@ -41,6 +44,7 @@ from services.inference.handlers.probing import Prober
 from services.inference.handlers.runner import Runner
 from services.inference.handlers.sentinel import Sentinel
 from services.inference.http import OpenAiHttp
+from services.inference.ports import Generator
 from services.inference.rpc import SERVICE, InferenceRpc
 
 LAST_DELIVERY_S: Final = 5.0
@@ -87,9 +91,8 @@ class Task:
 
 def build() -> Service:
     settings = Settings()  # type: ignore[call-arg]  # from the environment
-    clock, loaded = SystemClock(), LoadedEngines()
+    clock = SystemClock()
     channel = triton.connect(settings.triton.address)
-    generator = triton.TritonGenerator(channel)
     embedder = triton.TritonEmbedder(
         channel, settings.triton.embedding_model, settings.triton.embed_s
     )
@@ -101,23 +104,15 @@ def build() -> Service:
     routing = CachedRouting(topic, lambda: topic.unready() is None, settings.state_dir / "routing")
     http = openai_api.client()
     external = External(openai_api.OpenAiProviders(http, _keys(settings.providers)), clock)
-    follow = FollowRouting(
-        routing=routing,
-        host=_host(settings, channel),
-        generator=generator,
-        loaded=loaded,
-        journal=journal,
-        replica=settings.replica,
-        clock=clock,
-        pace=Pace(probe_every_s=settings.probe_every_s, grace_s=settings.unload_grace_s),
-        why_not=external.why_not,
-    )
+    follows = _follows(settings, channel, routing, journal, external)
+    generator, loaded = _engines(follows, clock)
     runner = Runner(
         generator=generator,
         loaded=loaded,
         journal=journal,
         clock=clock,
-        on_engine_down=follow.suspect,
+        # Of several endpoints each tells its own follower.
+        on_engine_down=follows[0].suspect if len(follows) == 1 else _nobody,
         external=external,
         cache=Cache(settings.cache_max_bytes),
     )
@@ -145,7 +140,10 @@ def build() -> Service:
                 requests.serve,
                 leave=lambda: consumer.__aexit__(None, None, None),
             ),
-            Task("engines", follow.serve, follow.unready),
+            *(
+                Task(f"engines.{number}", follow.serve, lambda: _none_ready(follows))
+                for number, follow in enumerate(follows)
+            ),
             RpcServer(settings.rpc, InferenceRpc(routing, answer, embed).register, [SERVICE]),
             HttpServer(settings.http, OpenAiHttp(routing, answer, embed).app()),
         ],
@@ -170,14 +168,68 @@ def _keys(settings: ProviderSettings) -> Keys:
     return Keys(known, settings.keys_dir, settings.addresses)
 
 
-def _host(settings: Settings, channel: grpc.aio.Channel) -> TritonHost:
+def _follows(
+    settings: Settings,
+    channel: grpc.aio.Channel,
+    routing: CachedRouting,
+    journal: SpoolJournal,
+    external: External,
+) -> list[FollowRouting]:
+    """One for each Triton."""
+    channels = [channel, *(triton.connect(address) for address in settings.triton.others)]
+    files, store = asyncio.Lock(), MinioStore(settings.s3)
+    return [
+        FollowRouting(
+            routing=routing,
+            host=_host(settings, each, store, files),
+            generator=triton.TritonGenerator(each),
+            loaded=LoadedEngines(),
+            journal=journal,
+            replica=settings.replica if number == 0 else f"{settings.replica}/{number}",
+            clock=SystemClock(),
+            pace=Pace(probe_every_s=settings.probe_every_s, grace_s=settings.unload_grace_s),
+            why_not=external.why_not,
+        )
+        for number, each in enumerate(channels)
+    ]
+
+
+def _engines(
+    follows: Sequence[FollowRouting], clock: SystemClock
+) -> tuple[Generator, LoadedEngines]:
+    """One Triton is used as it is, several as a fleet."""
+    if len(follows) == 1:
+        return follows[0].generator, follows[0].loaded
+    endpoints = [Endpoint(one.generator, one.loaded, one.suspect) for one in follows]
+    fleet = FleetGenerator(endpoints, Replicas(len(endpoints)), clock)
+    return fleet, FleetEngines([one.loaded for one in follows])
+
+
+def _nobody(_: str) -> None:
+    pass
+
+
+def _none_ready(follows: Sequence[FollowRouting]) -> str | None:
+    """One endpoint with an engine is enough."""
+    reasons = [follow.unready() for follow in follows]
+    return None if None in reasons else reasons[0]
+
+
+def _host(
+    settings: Settings, channel: grpc.aio.Channel, store: MinioStore, files: asyncio.Lock
+) -> TritonHost:
     return TritonHost(
         channel=channel,
         token=settings.triton.repository_token.get_secret_value(),
-        store=MinioStore(settings.s3),
+        store=store,
         templates=settings.triton.templates,
         model_repository=settings.triton.model_repository,
         cache=settings.state_dir / "engines",
         cache_size_gb=settings.triton.cache_size_gb,
         timeout_s=settings.triton.load_s,
+        room=Room(
+            cache_bytes=int(settings.triton.cache_size_gb * GIB),
+            reserve_bytes=int(settings.triton.memory_reserve_gb * GIB),
+        ),
+        files=files,
     )

@@ -12,6 +12,9 @@ from libs.runtime.config import DoorSettings, KafkaSettings, S3Settings, Section
 class TritonSettings(Section):
     address: str = "127.0.0.1:8001"
     """host:port of the gRPC door of the Triton beside this process."""
+    others: tuple[str, ...] = ()
+    """host:port of further ones, as a JSON list; they share its model repository and the state
+    directory's engines. Embeddings are the first one's."""
     repository_token: SecretStr
     """Guards Triton's model control; Triton is started with the same."""
     model_repository: Path
@@ -20,6 +23,9 @@ class TritonSettings(Section):
     """config.pbtxt and 1/model.py of an engine."""
     cache_size_gb: float = Field(default=0.3, gt=0)
     """Key-value cache of each engine, GB: the bound on its concurrent tokens."""
+    memory_reserve_gb: float = Field(default=0.5, ge=0)
+    """Stays free of engines: a load that would take it is refused. Of this machine, or of the
+    control group that this process runs in."""
     embedding_model: str = "embedding"
     embed_s: float = Field(default=5.0, gt=0)
     load_s: float = Field(default=300.0, gt=0)
@@ -64,7 +70,7 @@ class Settings(StatefulSettings):
     """Events kept on disk while Kafka is away; above it they are counted lost."""
     cache_max_bytes: int = Field(default=64 * 1024 * 1024, ge=0)
     """Of answers kept for applications that ask for a cache."""
-    probe_every_s: float = Field(default=15.0, gt=0)
-    """Between two looks at an idle engine."""
+    probe_every_s: float = Field(default=3.0, gt=0)
+    """Between two looks at an engine: one that gave nothing meanwhile is asked for a token."""
     unload_grace_s: float = Field(default=60.0, ge=0)
     """For requests under way on an engine that is no longer routed."""

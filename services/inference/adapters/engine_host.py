@@ -3,7 +3,7 @@
 import asyncio
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 from typing import Any, Final
@@ -15,6 +15,7 @@ from tritonclient.grpc import service_pb2_grpc
 
 from libs.artifacts.store import ArtifactStore, sha256_of_file
 from libs.faults import Poison, Retryable
+from services.inference.adapters.room import Room
 from services.inference.domain.release import Engine, File, model_name
 from services.inference.wire.events import artifact
 
@@ -27,7 +28,10 @@ AWAY: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_E
 
 @dataclass(frozen=True, slots=True)
 class TritonHost:
-    """``templates`` holds config.pbtxt and 1/model.py; ``cache`` the engines' files."""
+    """``templates`` holds config.pbtxt and 1/model.py; ``cache`` the engines' files.
+
+    Hosts of several Tritons share one model repository, one cache, and so one ``files`` lock.
+    """
 
     channel: grpc.aio.Channel
     token: str
@@ -37,16 +41,20 @@ class TritonHost:
     cache: Path
     cache_size_gb: float
     timeout_s: float
+    room: Room
     keep_engines: int = 4
+    files: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def load(self, engine: Engine) -> None:
-        try:
-            await asyncio.to_thread(self._place, engine)
-        except OSError as error:
-            raise Retryable(f"{engine.model_name}: {error}") from error
-        stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self.channel)
-        request = kserve.RepositoryModelLoadRequest(model_name=engine.model_name)
-        await self._control(stub.RepositoryModelLoad, request)
+        with self.room.taken(engine):
+            try:
+                async with self.files:
+                    await asyncio.to_thread(self._place, engine)
+            except OSError as error:
+                raise Retryable(f"{engine.model_name}: {error}") from error
+            stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self.channel)
+            request = kserve.RepositoryModelLoadRequest(model_name=engine.model_name)
+            await self._control(stub.RepositoryModelLoad, request)
         log.info("engine.placed", model=engine.model_name)
 
     async def unload(self, digest: str) -> None:

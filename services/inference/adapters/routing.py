@@ -33,7 +33,7 @@ class CachedRouting:
         directory.mkdir(parents=True, exist_ok=True)
         self._tables = self._cached()
         self._by_key = _by_key(self._tables)
-        self._callback: Callable[[], None] | None = None
+        self._callbacks: list[Callable[[], None]] = []
         self._writing = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         source.on_change(self._changed)
@@ -46,7 +46,7 @@ class CachedRouting:
 
     def on_change(self, callback: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._callback = callback
+        self._callbacks.append(callback)
 
     async def serve(self, stop: asyncio.Event, poll_s: float = 0.1) -> None:
         """Take over the topic's tables once it has been read."""
@@ -92,8 +92,9 @@ class CachedRouting:
             self._keep(application, event)
             log.info("routing.changed", application=application, version=event.version)
         self._tables, self._by_key = tables, _by_key(tables)
-        if self._loop is not None and self._callback is not None:
-            self._loop.call_soon_threadsafe(self._callback)
+        for callback in self._callbacks:
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(callback)
 
     def _keep(self, application: str, event: RoutingTable) -> None:
         path = self._path(application)

@@ -25,7 +25,7 @@ class LoadedEngines:
         return self._busy[digest]
 
     def answered(self, digest: str) -> int:
-        """Answers it has ended well, ever: a sign of life that costs nothing."""
+        """Pieces of answers that it has given, ever: a sign of life that costs nothing."""
         return self._answered[digest]
 
     def count(self, digest: str) -> None:

@@ -25,10 +25,16 @@ PROBE_PROMPT = "Hello"
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds: between probes, of one probe, before a failed load is tried again, of grace
-    for requests under way before an engine is unloaded."""
+    """Seconds: between looks at an engine, until one that has answered is taken for hung, until
+    one that is new is, before a failed load is tried again, of grace for requests under way
+    before an engine is unloaded.
 
-    probe_every_s: float = 15.0
+    A model process that died refuses a probe at once; only one that hangs, or a machine that is
+    very busy, needs patience.
+    """
+
+    probe_every_s: float = 3.0
+    hung_s: float = 10.0
     probe_s: float = 30.0
     away_s: float = 2.0
     refused_s: float = 60.0
@@ -144,9 +150,9 @@ class FollowRouting:
         """Adopt the engine if it answers already, else load it; returns when to look again."""
         started_s = self.clock.monotonic()
         try:
-            if not await self._answers(engine.digest):
+            if not await self._answers(engine.digest, self.pace.probe_s):
                 await self.host.load(engine)
-                if not await self._answers(engine.digest):
+                if not await self._answers(engine.digest, self.pace.probe_s):
                     raise Poison("loaded, but does not answer", code="probe_failed")
         except Retryable as error:
             log.warning("engine.load_waits", model=engine.model_name, error=str(error))
@@ -164,16 +170,16 @@ class FollowRouting:
         return self.pace.probe_every_s
 
     async def _alive(self, digest: str, attendance: _Attendance) -> bool:
-        """Answers given since the last look are proof; else a probe. Readiness flags lie."""
+        """Pieces given since the last look are proof; else a probe. Readiness flags lie."""
         before, attendance.seen_answers = attendance.seen_answers, self.loaded.answered(digest)
         if before not in (-1, attendance.seen_answers):
             return True
-        if await self._answers(digest):
+        if await self._answers(digest, self.pace.hung_s):
             return True
         return self.loaded.answered(digest) > attendance.seen_answers
 
-    async def _answers(self, digest: str) -> bool:
-        pieces = self.generator.generate(digest, PROBE_PROMPT, PROBE, self.pace.probe_s)
+    async def _answers(self, digest: str, within_s: float) -> bool:
+        pieces = self.generator.generate(digest, PROBE_PROMPT, PROBE, within_s)
         try:
             async with aclosing(pieces):
                 async for piece in pieces:

@@ -14,12 +14,15 @@ from libs.faults import Poison
 from libs.runtime.clock import SystemClock
 from services.inference.adapters import triton
 from services.inference.adapters.engine_host import TritonHost
+from services.inference.adapters.room import Room
 from services.inference.domain.admission import Admission
 from services.inference.domain.generation import Ask, Message
 from services.inference.domain.loaded import LoadedEngines
 from services.inference.domain.release import Decoding, Engine, Release, Role, Route, Table
-from services.inference.handlers.answer import Answer, Runner
+from services.inference.handlers.admit import Admit
+from services.inference.handlers.answer import Answer
 from services.inference.handlers.follow import FollowRouting, Pace
+from services.inference.handlers.runner import Runner
 from services.inference.ports import EngineFailed
 from tests.integration.inference.conftest import FolderStore, RealTriton
 from tests.unit.services.inference.fakes import MemoryJournal, MemoryRouting, eventually
@@ -55,6 +58,7 @@ def host(
         cache=cache,
         cache_size_gb=0.3,
         timeout_s=300.0,
+        room=Room(0, 0),
     )
 
 
@@ -132,10 +136,10 @@ async def test_a_routed_engine_is_loaded_answers_dies_and_comes_back(
         journal=journal,
         replica="test",
         clock=SystemClock(),
-        pace=Pace(probe_every_s=1.0),
+        pace=Pace(),
     )
     runner = Runner(generator, loaded, journal, SystemClock(), follow.suspect)
-    answer = Answer(runner, Admission(8), lambda *_: None, 60.0)
+    answer = Answer(runner, Admit(Admission(8), SystemClock()), lambda *_: None, 60.0)
     release = Release("r" * 64, engine, "{{ question }}", Decoding(24, 0.0, 1.0, 1))
     table = Table("t", 1, frozenset(), "s", "c", (Route(release, Role.CHAMPION, 1.0),))
     request = Ask((Message("user", "What is the capital of France?"),), max_tokens=24)
@@ -145,7 +149,7 @@ async def test_a_routed_engine_is_loaded_answers_dies_and_comes_back(
 
     routing.set(table)
     await eventually(lambda: loaded.ready(engine.digest), "the engine", within_s=120)
-    text, finish = await answer.whole(answer.begin(table, request))
+    text, finish = await answer.whole(await answer.begin(table, request))
 
     assert text.strip()
     assert finish.completion_tokens > 0
@@ -154,12 +158,15 @@ async def test_a_routed_engine_is_loaded_answers_dies_and_comes_back(
     for process in processes_of(engine):
         process.kill()
     with pytest.raises(EngineFailed):
-        await answer.whole(answer.begin(table, request))
+        await answer.whole(await answer.begin(table, request))
     await eventually(lambda: not loaded.ready(engine.digest), "the death", within_s=30)
     await eventually(lambda: loaded.ready(engine.digest), "the return", within_s=120)
-    again, _ = await answer.whole(answer.begin(table, request))
+    again, _ = await answer.whole(await answer.begin(table, request))
 
     assert again == text
+    for process in processes_of(engine):  # nobody asks it anything now
+        process.kill()
+    await eventually(lambda: not loaded.ready(engine.digest), "the second death", within_s=5)
     stop.set()
     await serving
 

@@ -137,7 +137,7 @@ class MemoryJournal:
 @dataclass
 class MemoryRouting:
     known: list[Table] = field(default_factory=list)
-    callback: Callable[[], None] | None = None
+    callbacks: list[Callable[[], None]] = field(default_factory=list)
 
     def find(self, key_sha256: str) -> Table | None:
         return next((table for table in self.known if key_sha256 in table.key_sha256), None)
@@ -146,12 +146,12 @@ class MemoryRouting:
         return self.known
 
     def on_change(self, callback: Callable[[], None]) -> None:
-        self.callback = callback
+        self.callbacks.append(callback)
 
     def set(self, *tables: Table) -> None:
         self.known = list(tables)
-        if self.callback is not None:
-            self.callback()
+        for callback in self.callbacks:
+            callback()
 
 
 @dataclass

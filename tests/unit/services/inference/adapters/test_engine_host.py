@@ -9,6 +9,7 @@ from libs.artifacts.memory import MemoryStore
 from libs.faults import Poison, Retryable
 from services.inference.adapters import triton
 from services.inference.adapters.engine_host import TritonHost
+from services.inference.adapters.room import Room
 from services.inference.domain.release import Engine, File
 from tests.unit.services.inference.triton_twin import TritonTwin, serving
 
@@ -48,6 +49,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
             cache=tmp_path / "engines",
             cache_size_gb=0.3,
             timeout_s=5.0,
+            room=Room(0, 0, lambda: 2**40),
         )
         yield World(twin, store, host, tmp_path)
 
@@ -105,6 +107,21 @@ async def test_an_engine_that_triton_cannot_load_is_poison(world: World) -> None
         await world.host.load(engine)
 
     assert refusal.value.code == "engine_refused"
+
+
+async def test_an_engine_that_does_not_fit_is_refused_and_the_loaded_one_stays(
+    world: World,
+) -> None:
+    loaded = world.engine()
+    await world.host.load(loaded)
+    world.host.room.available = lambda: 0
+
+    with pytest.raises(Poison) as refusal:
+        await world.host.load(world.engine("cd" * 32))
+
+    assert refusal.value.code == "no_memory"
+    assert world.twin.models == {loaded.model_name}
+    assert [path.name for path in (world.root / "repository").iterdir()] == [loaded.model_name]
 
 
 async def test_a_wrong_token_is_poison_and_not_waited_for(world: World) -> None:

@@ -1,14 +1,14 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from libs.faults import Poison, Retryable
 from libs.runtime.clock import SystemClock
 from services.inference.domain.loaded import LoadedEngines
-from services.inference.domain.release import Role, Route
+from services.inference.domain.release import Provider, Role, Route
 from services.inference.handlers.follow import FollowRouting, Pace
 from tests.unit.services.inference.fakes import (
     CANARY,
@@ -18,12 +18,19 @@ from tests.unit.services.inference.fakes import (
     MemoryJournal,
     MemoryRouting,
     eventually,
+    release,
     table,
 )
 
 DIGEST = CHAMPION.engine.digest
 FAST = Pace(
-    probe_every_s=0.01, probe_s=1.0, away_s=0.01, refused_s=0.02, grace_s=5.0, busy_poll_s=0.005
+    probe_every_s=0.01,
+    hung_s=1.0,
+    probe_s=1.0,
+    away_s=0.01,
+    refused_s=0.02,
+    grace_s=5.0,
+    busy_poll_s=0.005,
 )
 
 
@@ -34,6 +41,7 @@ class World:
     loaded: LoadedEngines = field(default_factory=LoadedEngines)
     journal: MemoryJournal = field(default_factory=MemoryJournal)
     host: FakeHost = field(init=False)
+    why_not: Callable[[Provider], str | None] = lambda _: None
 
     def __post_init__(self) -> None:
         self.host = FakeHost(self.generator)
@@ -49,6 +57,7 @@ class World:
             replica="replica-1",
             clock=SystemClock(),
             pace=FAST,
+            why_not=self.why_not,
         )
         stop = asyncio.Event()
         serving = asyncio.create_task(follow.serve(stop))
@@ -184,3 +193,34 @@ async def test_answers_given_count_as_signs_of_life(world: World) -> None:
             await asyncio.sleep(0.005)
 
     assert len(world.generator.prompts) - probes < 5
+
+
+async def test_an_external_release_is_reported_ready_without_a_load(world: World) -> None:
+    plain = release("outside")
+    provider = Provider("outside", "https://example.org/v1", "m")
+    outside = replace(plain, engine=replace(plain.engine, provider=provider))
+    world.routing.set(table(Route(outside, Role.CHAMPION, 1.0)))
+
+    async with world.following() as follow:
+        await eventually(lambda: bool(world.journal.loaded), "the report")
+        assert follow.unready() is None
+
+    (report,) = world.journal.loaded
+    assert (report.release_digest, report.ready) == ("release-outside", True)
+    assert world.host.loads == []
+
+
+async def test_an_external_release_without_a_key_is_reported_with_the_reason(
+    world: World,
+) -> None:
+    plain = release("outside")
+    provider = Provider("outside", "https://example.org/v1", "m")
+    outside = replace(plain, engine=replace(plain.engine, provider=provider))
+    world.why_not = lambda _: "no key"
+
+    world.routing.set(table(fallbacks=(outside,)))
+    async with world.following():
+        await world.ready()
+
+    told = {report.release_digest: report.reason for report in world.journal.loaded}
+    assert told == {CHAMPION.digest: "", "release-outside": "no key"}

@@ -1,7 +1,7 @@
-"""Console: one page that shows the loop live.
+"""Console: pages that show the loop and its drift live.
 
 Consumes  -
 Produces  -
-Serves    GET / (HTML; needs a session), GET and POST /login (HTTP)
+Serves    GET / and /drift (HTML; need a session), GET and POST /login (HTTP)
 Stores    nothing
 """

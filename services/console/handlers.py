@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from libs.runtime.clock import Clock
-from services.console.domain.snapshot import Answer, Campaign, Health, Release, Snapshot
+from services.console.domain.snapshot import Answer, Campaign, Health, Release, Scatter, Snapshot
 from services.console.ports import Away, Monitor, Registry, Services, Topics
 
 T = TypeVar("T")
@@ -30,6 +30,11 @@ class Look:
             answer(self.monitor.signals, last.signals),
             answer(self.monitor.windows, last.windows),
         )
+        alarms, objectives, decisions = await asyncio.gather(
+            answer(self.monitor.alarms, last.alarms),
+            answer(self.monitor.objectives, last.objectives),
+            answer(self.monitor.decisions, last.decisions),
+        )
         releases, campaigns = await asyncio.gather(
             answer(lambda: self._releases(named), last.releases),
             answer(lambda: self._campaigns(named), last.campaigns),
@@ -43,7 +48,17 @@ class Look:
             campaigns=campaigns,
             signals=signals,
             windows=windows,
+            alarms=alarms,
+            objectives=objectives,
+            decisions=decisions,
         )
+
+    async def scatter(self, application: str) -> Scatter | None:
+        """None while the monitor is away."""
+        try:
+            return await self.monitor.scatter(application)
+        except Away:
+            return None
 
     async def _health(self) -> tuple[Health, ...]:
         try:

@@ -3,7 +3,18 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from services.console.domain.snapshot import Campaign, Health, Release, Signal, Topic, Window
+from services.console.domain.snapshot import (
+    Alarm,
+    Campaign,
+    Decision,
+    Health,
+    Objective,
+    Release,
+    Scatter,
+    Signal,
+    Topic,
+    Window,
+)
 
 
 class Away(Exception):
@@ -37,3 +48,15 @@ class Monitor(Protocol):
 
     async def windows(self) -> Sequence[Window]:
         """Oldest first within a release. Raises `Away`."""
+
+    async def alarms(self) -> Sequence[Alarm]:
+        """The newest of each application, oldest first. Raises `Away`."""
+
+    async def objectives(self) -> Sequence[Objective]:
+        """Raises `Away`."""
+
+    async def decisions(self) -> Sequence[Decision]:
+        """The newest of each application, oldest first. Raises `Away`."""
+
+    async def scatter(self, application: str) -> Scatter:
+        """The champion's prompts: empty before its reference is complete. Raises `Away`."""

@@ -5,13 +5,19 @@ from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from protos.monitor.v1 import monitor_events_pb2 as monitor_events_pb
 from protos.monitor.v1 import monitor_service_pb2 as monitor_pb
 from protos.registry.v1 import registry_events_pb2 as events_pb
 from protos.registry.v1 import registry_service_pb2 as registry_pb
 from services.console.domain.snapshot import (
+    Alarm,
+    Burn,
     Campaign,
+    Decision,
     Evidence,
+    Objective,
     Release,
+    Scatter,
     Signal,
     Transition,
     Window,
@@ -59,6 +65,90 @@ def signal(message: monitor_pb.Signal) -> Signal:
         average_run_length=_finite(message.average_run_length),
         alarms=message.alarms,
         history=tuple((point.event, _finite(point.statistic)) for point in message.history),
+        cause=message.cause,
+        segment=message.segment,
+        notes=tuple(message.notes),
+        left_out=message.duplicates + message.copies + message.unusable,
+        skipped=message.skipped,
+    )
+
+
+def alarm(message: monitor_pb.Alarm) -> Alarm:
+    """With the cause of its case where that is known, else with the alarm's own opinion."""
+    rang = message.detected
+    attributed = message.HasField("attributed")
+    told = message.attributed if attributed else rang
+    return Alarm(
+        application=rang.application,
+        release_digest=rang.release_digest,
+        signal=rang.signal,
+        segment=rang.segment,
+        cause=told.cause,
+        confidence=_finite(told.confidence),
+        attributed=attributed,
+        at=moment(rang.at),
+        at_event=rang.at_event,
+        statistic=_finite(rang.statistic),
+        threshold=_finite(rang.threshold),
+        evidence=tuple(told.evidence),
+        cells=tuple(
+            (one.cell, _finite(one.expected_share), _finite(one.observed_share))
+            for one in rang.cells
+        ),
+        terms=tuple(rang.terms),
+        before=tuple(rang.examples_before),
+        after=tuple(rang.examples),
+        event_id=message.drift_event_id,
+    )
+
+
+def objective(message: monitor_pb.ObjectiveStanding) -> Objective:
+    return Objective(
+        application=message.application,
+        release_digest=message.release_digest,
+        name=message.name,
+        threshold=_finite(message.threshold),
+        target=_finite(message.target),
+        period_s=_finite(message.period_s),
+        answers=message.answers,
+        bad=message.bad,
+        budget_left=_finite(message.budget_left),
+        severity=message.severity,
+        burns=tuple(
+            Burn(
+                severity=one.severity,
+                threshold=_finite(one.threshold),
+                long_s=_finite(one.long_window_s),
+                short_s=_finite(one.short_window_s),
+                long_rate=_finite(one.long_rate),
+                short_rate=_finite(one.short_rate),
+                burning=one.burning,
+            )
+            for one in message.burn_rates
+        ),
+    )
+
+
+def decision(message: monitor_events_pb.DecisionMade) -> Decision:
+    name = monitor_events_pb.Verdict.Name(message.verdict).removeprefix("VERDICT_").lower()
+    return Decision(
+        application=message.application,
+        verdict=name,
+        cause=message.cause,
+        reasons=tuple(message.reasons),
+        new_rows=message.new_rows,
+        rows_wanted=message.rows_wanted,
+        expected_seconds=_finite(message.expected_seconds),
+        expected_cost=_finite(message.expected_cost),
+        campaign_id=message.campaign_id,
+        at=moment(message.at),
+    )
+
+
+def scatter(message: monitor_pb.GetScatterResponse) -> Scatter:
+    return Scatter(
+        reference=tuple((_finite(one.x), _finite(one.y)) for one in message.reference),
+        recent=tuple((_finite(one.x), _finite(one.y)) for one in message.recent),
     )
 
 

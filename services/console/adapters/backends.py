@@ -16,7 +16,18 @@ from protos.monitor.v1 import monitor_service_pb2_grpc as monitor_grpc
 from protos.registry.v1 import registry_service_pb2 as registry_pb
 from protos.registry.v1 import registry_service_pb2_grpc as registry_grpc
 from services.console import wire
-from services.console.domain.snapshot import Campaign, Health, Release, Signal, State, Window
+from services.console.domain.snapshot import (
+    Alarm,
+    Campaign,
+    Decision,
+    Health,
+    Objective,
+    Release,
+    Scatter,
+    Signal,
+    State,
+    Window,
+)
 from services.console.ports import Away
 
 T = TypeVar("T")
@@ -167,6 +178,22 @@ class MonitorRpc:
     async def windows(self) -> Sequence[Window]:
         found = await self._call("ListWindows", monitor_pb.ListWindowsRequest())
         return [wire.window(one) for one in found.windows]
+
+    async def alarms(self) -> Sequence[Alarm]:
+        found = await self._call("ListAlarms", monitor_pb.ListAlarmsRequest())
+        return [wire.alarm(one) for one in found.alarms]
+
+    async def objectives(self) -> Sequence[Objective]:
+        found = await self._call("ListObjectives", monitor_pb.ListObjectivesRequest())
+        return [wire.objective(one) for one in found.objectives]
+
+    async def decisions(self) -> Sequence[Decision]:
+        found = await self._call("ListDecisions", monitor_pb.ListDecisionsRequest())
+        return [wire.decision(one) for one in found.decisions]
+
+    async def scatter(self, application: str) -> Scatter:
+        request = monitor_pb.GetScatterRequest(application=application)
+        return wire.scatter(await self._call("GetScatter", request))
 
     async def _call(self, method: str, request: Any) -> Any:
         stub = monitor_grpc.MonitorServiceStub(await self.channels.to("monitor.rpc"))

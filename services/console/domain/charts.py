@@ -4,8 +4,9 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final
 
+from services.console.domain.drift_view import title
 from services.console.domain.snapshot import Signal, Window
-from services.console.domain.view import short, words
+from services.console.domain.view import short
 
 PALETTE: Final = ("#0d9488", "#6366f1", "#d97706", "#db2777", "#0284c7", "#65a30d")
 ALARM: Final = "#dc2626"
@@ -17,11 +18,11 @@ def drift(signals: Sequence[Signal], dark: bool) -> dict[str, Any]:
     series = []
     for number, signal in enumerate(signals):
         points = [[event, round(_level(value, signal), 4)] for event, value in signal.history]
-        series.append(_line(_signal_name(signal), points, PALETTE[number % len(PALETTE)]))
+        series.append(line(_signal_name(signal), points, PALETTE[number % len(PALETTE)]))
     if series:
         series[0]["markLine"] = _threshold(dark)
     top = max((point[1] for one in series for point in one["data"]), default=0.0)
-    options = _frame(dark, "events since the reference", "of the alarm threshold")
+    options = frame(dark, "events since the reference", "of the alarm threshold")
     options["xAxis"]["type"] = "value"
     options["yAxis"] |= {"min": 0, **_steps(max(1.25, 1.05 * top))}
     return {**options, "series": series}
@@ -36,12 +37,12 @@ def latency(windows: Sequence[Window], dark: bool) -> dict[str, Any]:
         colour = PALETTE[number % len(PALETTE)]
         for label, field in (("p50", "latency_p50_s"), ("p95", "latency_p95_s")):
             points = [[1000 * w.start.timestamp(), round(getattr(w, field), 3)] for w in rows]
-            line = _line(f"{short(digest)} {label}", points, colour)
+            one = line(f"{short(digest)} {label}", points, colour)
             if label == "p95":
-                line["lineStyle"]["type"] = "dashed"
-            line["showSymbol"] = len(points) < 3
-            series.append(line)
-    options = _frame(dark, "", "seconds")
+                one["lineStyle"]["type"] = "dashed"
+            one["showSymbol"] = len(points) < 3
+            series.append(one)
+    options = frame(dark, "", "seconds")
     options["xAxis"]["type"] = "time"
     options["yAxis"]["min"] = 0
     return {**options, "series": series}
@@ -59,10 +60,10 @@ def _level(value: float, signal: Signal) -> float:
 
 
 def _signal_name(signal: Signal) -> str:
-    return f"{words(signal.name)} · {short(signal.release_digest)}"
+    return f"{title(signal)} · {short(signal.release_digest)}"
 
 
-def _line(name: str, points: Sequence[Sequence[float]], colour: str) -> dict[str, Any]:
+def line(name: str, points: Sequence[Sequence[float]], colour: str) -> dict[str, Any]:
     return {
         "name": name,
         "type": "line",
@@ -89,7 +90,7 @@ def _threshold(dark: bool) -> dict[str, Any]:
     }
 
 
-def _frame(dark: bool, x_name: str, y_name: str) -> dict[str, Any]:
+def frame(dark: bool, x_name: str, y_name: str) -> dict[str, Any]:
     text, grid = ("#cbd5e1", "#334155") if dark else ("#475569", "#e2e8f0")
     label = {"color": text, "fontFamily": FONT, "fontSize": 11}
     axis = {

@@ -98,6 +98,101 @@ class Signal:
     average_run_length: float
     alarms: int
     history: tuple[tuple[int, float], ...] = ()
+    cause: str = ""
+    """What an alarm of it speaks of by itself: "input", "behaviour", ..."""
+    segment: str = ""
+    """"label=value"; "" is all traffic."""
+    notes: tuple[str, ...] = ()
+    """Why something is not watched."""
+    left_out: int = 0
+    """Events of a repeated episode, near copies, and those without an embedding."""
+    skipped: int = 0
+    """Events passed over because there were too many."""
+
+    @property
+    def level(self) -> float:
+        """Log statistic over log threshold, not below 0: 1 is an alarm."""
+        return max(self.statistic, 0.0) / self.threshold if self.threshold > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """An alarm and what its case came to; ``attributed`` is false while the case is open.
+
+    ``cells``: what grew or shrank, with its expected and its observed share.
+    """
+
+    application: str
+    release_digest: str
+    signal: str
+    segment: str
+    cause: str
+    confidence: float
+    attributed: bool
+    at: datetime
+    at_event: int
+    statistic: float
+    threshold: float
+    evidence: tuple[str, ...] = ()
+    cells: tuple[tuple[str, float, float], ...] = ()
+    terms: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    event_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Burn:
+    """How fast an error budget is spent over two windows; 1 spends it exactly in its period."""
+
+    severity: str
+    threshold: float
+    long_s: float
+    short_s: float
+    long_rate: float
+    short_rate: float
+    burning: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """A service level of one release. ``severity``: "" while it is kept, "ticket" or "page"."""
+
+    application: str
+    release_digest: str
+    name: str
+    threshold: float
+    target: float
+    period_s: float
+    answers: int
+    bad: int
+    budget_left: float
+    severity: str
+    burns: tuple[Burn, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What shall follow from an alarm; costs in the application's currency."""
+
+    application: str
+    verdict: str
+    cause: str
+    reasons: tuple[str, ...]
+    new_rows: int
+    rows_wanted: int
+    expected_seconds: float
+    expected_cost: float
+    campaign_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """Prompts in the plane of the reference's first two principal axes."""
+
+    reference: tuple[tuple[float, float], ...] = ()
+    recent: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,3 +229,6 @@ class Snapshot:
     campaigns: Answer[Campaign] = Answer()
     signals: Answer[Signal] = Answer()
     windows: Answer[Window] = Answer()
+    alarms: Answer[Alarm] = Answer()
+    objectives: Answer[Objective] = Answer()
+    decisions: Answer[Decision] = Answer()

@@ -8,7 +8,7 @@ from typing import Final, Self
 import structlog
 
 from libs.runtime.clock import Clock
-from services.console.domain.snapshot import Snapshot
+from services.console.domain.snapshot import Scatter, Snapshot
 from services.console.handlers import Look
 
 log = structlog.get_logger()
@@ -42,6 +42,10 @@ class Live:
     def watched(self) -> bool:
         """Whether somebody has read lately."""
         return self._clock.monotonic() - self._read_at < WATCHED_S
+
+    async def scatter(self, application: str) -> Scatter | None:
+        """Asked for each page that shows it; None while the monitor is away."""
+        return await self._look.scatter(application)
 
     async def refresh(self) -> None:
         self._snapshot = await self._look(self._snapshot)

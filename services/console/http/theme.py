@@ -29,6 +29,11 @@ body {{ background:var(--bg) !important; color:var(--text); font-family:{FONT};
   border-bottom:1px solid var(--line); padding:10px 24px; display:flex; align-items:center;
   gap:14px; flex-wrap:wrap }}
 .p-head h1 {{ font-size:18px; font-weight:700; line-height:1.2; margin:0; letter-spacing:-.01em }}
+.p-nav {{ display:flex; gap:4px; margin-left:10px }}
+.p-nav a {{ padding:5px 12px; border-radius:8px; font-size:13px; font-weight:600;
+  color:var(--soft); text-decoration:none }}
+.p-nav a:hover {{ background:var(--calm-bg) }}
+.p-nav a.p-here {{ background:var(--good-bg); color:var(--good) }}
 .p-main {{ width:100%; max-width:1500px; margin:0 auto; padding:20px 24px 40px;
   display:grid; grid-template-columns:repeat(12, minmax(0, 1fr)); gap:16px }}
 .p-card {{ background:var(--card); border:1px solid var(--line); border-radius:14px;
@@ -77,7 +82,16 @@ body {{ background:var(--bg) !important; color:var(--text); font-family:{FONT};
 .p-away {{ display:flex; gap:8px; align-items:center; color:var(--bad); background:var(--bad-bg);
   border-radius:9px; padding:6px 12px; font-size:12.5px; margin-top:10px; width:100% }}
 .p-none {{ color:var(--soft); font-size:13px; padding:26px 0; text-align:center; width:100% }}
-.p-scroll {{ max-height:600px; overflow-y:auto; width:100%; margin-top:12px; padding-right:6px }}
+.p-level {{ height:6px; border-radius:3px; background:var(--calm-bg); min-width:90px }}
+.p-level > div {{ height:6px; border-radius:3px; background:var(--tone) }}
+.p-pair {{ display:grid; grid-template-columns:1fr 1fr; gap:14px; margin-top:8px; width:100% }}
+.p-quote {{ font-size:12.5px; padding:3px 0 3px 10px; border-left:2px solid var(--line);
+  margin-top:4px; overflow-wrap:anywhere }}
+.p-line {{ display:flex; gap:8px; align-items:center; flex-wrap:wrap }}
+.p-alarm {{ border-top:1px solid var(--line); padding:12px 0; width:100% }}
+.p-alarm:first-child {{ border-top:0 }}
+.p-scroll {{ max-height:600px; overflow:hidden auto; width:100%; margin-top:12px;
+  padding-right:6px }}
 .p-table {{ width:100%; border-collapse:collapse; font-size:13px; margin-top:8px }}
 .p-table th {{ text-align:left; color:var(--soft); font-weight:600; font-size:12px;
   padding:6px 8px; border-bottom:1px solid var(--line) }}

@@ -5,10 +5,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from services.console.domain.snapshot import (
+    Alarm,
+    Burn,
     Campaign,
+    Decision,
     Evidence,
     Health,
+    Objective,
     Release,
+    Scatter,
     Signal,
     State,
     Topic,
@@ -57,6 +62,28 @@ def window(digest: str, minute: int, answered: int = 10) -> Window:
     return Window("bank", digest, NOON + timedelta(minutes=minute), answered, 0, 0.5, 0.9)
 
 
+def alarm(after_s: float = 0.0, attributed: bool = True) -> Alarm:
+    return Alarm(
+        "bank", "r" * 64, "prompt_embedding", "language=de", "input", 0.93, attributed,
+        NOON + timedelta(seconds=after_s), 640, 14.2, 12.0,
+        evidence=("Prompts fall into other cells than the reference's.",),
+        cells=(("cluster 3", 0.02, 0.31),), terms=("tuple", "decorator"),
+        before=("How do I open an account?",), after=("What does sorted() return?",),
+    )  # fmt: skip
+
+
+def objective(name: str = "latency", severity: str = "", budget_left: float = 0.8) -> Objective:
+    burn = Burn("page", 14.4, 3600.0, 300.0, 16.2, 20.0, severity == "page")
+    return Objective(
+        "bank", "r" * 64, name, 2.0, 0.99, 2_592_000.0, 1000, 12, budget_left, severity, (burn,)
+    )
+
+
+def decision(verdict: str = "retrain") -> Decision:
+    reasons = ("The champion lost 0.4 nat on corrected answers.",)
+    return Decision("bank", verdict, "input", reasons, 210, 200, 90.0, 0.05, "c" * 36, NOON)
+
+
 @dataclass
 class Backends:
     """Every port of the console in one twin; what is in ``away`` does not answer."""
@@ -95,3 +122,19 @@ class Backends:
     async def windows(self) -> Sequence[Window]:
         self._ask("monitor")
         return [window("a" * 64, 0)]
+
+    async def alarms(self) -> Sequence[Alarm]:
+        self._ask("monitor")
+        return [alarm()]
+
+    async def objectives(self) -> Sequence[Objective]:
+        self._ask("monitor")
+        return [objective()]
+
+    async def decisions(self) -> Sequence[Decision]:
+        self._ask("monitor")
+        return [decision()]
+
+    async def scatter(self, application: str) -> Scatter:
+        self._ask("monitor")
+        return Scatter(((0.0, 0.0),), ((1.0, 1.0),))

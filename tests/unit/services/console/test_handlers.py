@@ -27,7 +27,7 @@ async def test_one_look_asks_every_backend() -> None:
     [
         ("kafka", {"topics"}),
         ("registry", {"applications", "releases", "campaigns"}),
-        ("monitor", {"signals", "windows"}),
+        ("monitor", {"signals", "windows", "alarms", "objectives", "decisions"}),
     ],
 )
 async def test_a_backend_that_goes_away_keeps_its_last_rows_and_hurts_no_other(
@@ -39,7 +39,10 @@ async def test_a_backend_that_goes_away_keeps_its_last_rows_and_hurts_no_other(
 
     after = await look(backends)(before)
 
-    names = ("topics", "applications", "releases", "campaigns", "signals", "windows")
+    names = (
+        *("topics", "applications", "releases", "campaigns", "signals", "windows"),
+        *("alarms", "objectives", "decisions"),
+    )
     assert {name for name in names if getattr(after, name).away} == fields
     assert all(getattr(after, name).rows == getattr(before, name).rows for name in names)
 
@@ -48,6 +51,15 @@ async def test_without_any_endpoint_there_are_no_services() -> None:
     seen = await look(Backends(away={"services"}))(Snapshot())
 
     assert seen.services == ()
+
+
+async def test_the_plane_of_prompts_is_asked_for_by_itself() -> None:
+    found = await look(Backends()).scatter("bank")
+    gone = await look(Backends(away={"monitor"})).scatter("bank")
+
+    assert found is not None
+    assert found.recent == ((1.0, 1.0),)
+    assert gone is None
 
 
 async def test_nothing_is_asked_while_nobody_watches() -> None:

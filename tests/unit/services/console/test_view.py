@@ -126,7 +126,7 @@ def test_alarms_of_other_applications_are_not_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(0.2, "under 1 s"), (61, "61 s"), (600, "10 min"), (7200, "2.0 h")]
+    ("seconds", "said"), [(0.2, "under 1 s"), (61, "61 s"), (600, "10 min"), (7200, "2 h")]
 )
 def test_durations_are_said_as_people_do(seconds: float, said: str) -> None:
     assert view.span(seconds) == said

@@ -28,6 +28,7 @@ from infra.local.triton import VENV, models
 from infra.local.triton import triton as triton_process
 from services.inference.adapters import tensors, triton
 from services.inference.adapters.engine_host import TritonHost
+from services.inference.adapters.room import Room
 from services.inference.domain.generation import Sampling
 from services.inference.domain.release import Engine, File
 from tests.integration.inference.conftest import FolderStore
@@ -65,6 +66,7 @@ async def loaded(gguf: Path, home: Home) -> AsyncIterator[tuple[grpc.aio.Channel
                 cache=home.path / "engines",
                 cache_size_gb=0.3,
                 timeout_s=120,
+                room=Room(0, 0),
             )
             await host.load(engine)
             yield channel, engine.digest
@@ -85,7 +87,7 @@ async def through_triton(channel: grpc.aio.Channel, digest: str, streams: int) -
 
 
 async def _one(channel: grpc.aio.Channel, digest: str) -> int:
-    words = (f"{random.randrange(10**4):04d}"[:1] for _ in range(WORDS))  # noqa: S311
+    words = (f"{random.randrange(10**4):04d}"[:1] for _ in range(WORDS))
     request = tensors.request(f"llm-{digest[:16]}", " ".join(words)[:100], SAMPLING)
     request.inputs.add(name="sampling_param_min_tokens", datatype="INT32", shape=[1])
     request.raw_input_contents.append(NEW.to_bytes(4, "little"))

@@ -28,7 +28,7 @@ def main(gguf: str) -> None:
             config.eos_token_id = pipeline.get_config().eos_token_id
             config.max_new_tokens = config.min_new_tokens = NEW
             config.logprobs = 1
-            ids = numpy.array([[random.randrange(1000, 40_000) for _ in range(PROMPT)]])  # noqa: S311
+            ids = numpy.array([[random.randrange(1000, 40_000) for _ in range(PROMPT)]])
             handles.append(pipeline.add_request(number, openvino.Tensor(ids), config))
         started = time.perf_counter()
         tokens = 0

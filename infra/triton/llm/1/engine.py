@@ -61,6 +61,13 @@ class Engine:
         config.max_new_tokens = request.max_tokens
         config.apply_chat_template = False
         config.logprobs = 1
+        config.frequency_penalty = request.frequency_penalty
+        config.presence_penalty = request.presence_penalty
+        config.min_new_tokens = request.min_tokens
+        if request.json_schema:
+            guide = genai.StructuredOutputConfig()
+            guide.json_schema = request.json_schema
+            config.structured_output_config = guide
         if request.temperature > 0:
             config.do_sample = True
             config.temperature = request.temperature

@@ -1,9 +1,11 @@
 """The language model behind Triton's python backend, decoupled.
 
-``execute`` checks, tokenises and returns; one engine thread steps the batch; one sender thread
-turns tokens into text and answers. Every request ends with exactly one final response, whatever
-happens, and no error carries a traceback. Without requests all threads block. The contract of
-tensors is ``config.pbtxt``; ``engine`` alone knows the runtime. Nothing here imports torch.
+``execute`` checks, tokenises and returns; one engine thread steps the batch, turns tokens into
+text and answers. Runtimes hold the interpreter's lock while they step, so that answers sent by
+another thread would wait for a step each. Every request ends with exactly one final response,
+whatever happens, and no error carries a traceback. Without requests all threads block. The
+contract of tensors is ``config.pbtxt``; ``engine`` alone knows the runtime. Nothing here imports
+torch.
 """
 
 import functools
@@ -11,26 +13,26 @@ import json
 import queue
 import threading
 import time
-from collections.abc import Sequence
 from typing import Any
 
-import numpy
 import triton_python_backend_utils as pb_utils
 from engine import Engine, news
 from request import Refused, Request, read
+from response import error_response, figures, pieces
 from text import Text
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
 MAX_REQUESTS = 64
 """Requests running and waiting; more are refused. The parameter ``max_requests`` sets another."""
-CANCELLATION_S = 0.02
-"""How often a running request is asked whether its client has gone."""
+CANCELLATION_S = 0.04
+"""How often a running request is asked whether its client has gone; each asking is a message to
+the server and back."""
+PAUSE_PER_ANSWER_S = 0.0125
+"""Between two responses of one stream, for each stream under way: a response costs the processor
+that the batch would use, so that many streams get several tokens at once."""
+LONGEST_PAUSE_S = 0.25
 REBUILD_S = 5.0
-News = tuple[Request, str, Any]
-"""A request, what kind of news it is ("tokens" or one of ``CODES``), and the news."""
-CODES = {"cancelled": "CANCELLED", "refused": "INVALID_ARG", "failed": "INTERNAL"}
-"""Names: ``pb_utils`` has its classes only once the model is made."""
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
 
@@ -44,16 +46,11 @@ class TritonPythonModel:
         self._engine = Engine(parameters)
         self._room = int(parameters.get("max_requests", MAX_REQUESTS))
         self._inbox: queue.Queue[Request | None] = queue.Queue()
-        self._outbox: queue.Queue[News | None] = queue.Queue()
         self._inside, self._lock = 0, threading.Lock()
         self._asked_at = 0.0
         self._stopping = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._run_engine, name="engine"),
-            threading.Thread(target=self._run_sender, name="sender"),
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._thread = threading.Thread(target=self._run_engine, name="engine")
+        self._thread.start()
 
     def execute(self, requests: list[Any]) -> None:
         for raw in requests:
@@ -61,20 +58,17 @@ class TritonPythonModel:
             try:
                 self._take(raw, sender)
             except Refused as error:
-                _refuse(sender, str(error), pb_utils.TritonError.INVALID_ARG)
+                _refuse(sender, str(error), "INVALID_ARG")
             except queue.Full:
-                _refuse(
-                    sender, f"{self._room} requests are running", pb_utils.TritonError.UNAVAILABLE
-                )
+                _refuse(sender, f"{self._room} requests are running", "UNAVAILABLE")
             except Exception as error:
                 pb_utils.Logger.log_error(f"request not read: {error!r}")
-                _refuse(sender, "the request cannot be read", pb_utils.TritonError.INVALID_ARG)
+                _refuse(sender, "the request cannot be read", "INVALID_ARG")
 
     def finalize(self) -> None:
         self._stopping.set()
         self._inbox.put(None)
-        for thread in self._threads:
-            thread.join()
+        self._thread.join()
         self._engine.close()
 
     def _take(self, raw: Any, sender: Any) -> None:
@@ -103,7 +97,6 @@ class TritonPythonModel:
                 self._fail(active, "the engine failed")
                 self._rebuild()
         self._fail([*active, *self._waiting()], "the engine stops")
-        self._outbox.put(None)
 
     def _admit(self, active: list[Request]) -> None:
         """Take what waits; block while there is nothing to do."""
@@ -118,7 +111,7 @@ class TritonPythonModel:
                     self._engine.admit(request)
                 except Refused as error:
                     active.remove(request)
-                    self._outbox.put((request, "refused", str(error)))
+                    self._end_badly(request, str(error), "INVALID_ARG")
 
     def _waiting(self) -> list[Request]:
         """Everything that is in the inbox."""
@@ -126,39 +119,64 @@ class TritonPythonModel:
         return [request for request in found if request is not None]
 
     def _drop_left(self, active: list[Request]) -> None:
-        """Free the slots of answers that met a stop word and of clients that have gone."""
+        """Free the slots of clients that have gone.
+
+        Never asked once the final response has left: Triton dies of it (SIGSEGV).
+        """
         if time.monotonic() - self._asked_at < CANCELLATION_S:
             return
         for request in list(active):
-            gone = not request.text.stopped and self._has_gone(request)
-            if gone:
-                self._outbox.put((request, "cancelled", "the client has gone"))
-            if gone or request.text.stopped:
-                request.handle.cancel()
+            if request.sender.is_cancelled():
                 active.remove(request)
+                request.handle.cancel()
+                self._end_badly(request, "the client has gone", "CANCELLED")
         self._asked_at = time.monotonic()
 
-    def _has_gone(self, request: Request) -> bool:
-        """Never asked once the final response may have left: Triton dies of it (SIGSEGV)."""
-        with self._lock:
-            return not request.ended and bool(request.sender.is_cancelled())
-
     def _read(self, active: list[Request]) -> None:
+        pause_s = min(PAUSE_PER_ANSWER_S * len(active), LONGEST_PAUSE_S)
+        now = time.monotonic()
         for request in list(active):
             try:
                 ids, scores, reason = news(request.handle)
             except Refused as error:
                 active.remove(request)
-                self._outbox.put((request, "refused", str(error)))
+                self._end_badly(request, str(error), "INVALID_ARG")
                 continue
-            if reason:
+            taken = self._take_tokens(request, ids, scores, reason)
+            if taken:
                 active.remove(request)
-            if ids or reason:
-                self._outbox.put((request, "tokens", (ids, scores, reason)))
+                if not reason:
+                    request.handle.cancel()  # it met a stop word
+                self._end(request, pieces(request, self._tokenizer) + figures(request, taken))
+            elif request.streaming and request.unsent and now - request.sent_at >= pause_s:
+                self._send(request, now)
+
+    def _take_tokens(
+        self, request: Request, ids: list[int], scores: list[float], reason: str | None
+    ) -> str | None:
+        """Add tokens to the answer; why it ends, if it does."""
+        ready = ""
+        for token, score in zip(ids, scores, strict=True):
+            ready += request.text.push(token)
+            request.num_output_tokens += 1
+            request.logprob += score
+            request.fresh.append((token, score))
+            if request.text.stopped:
+                reason = "stop"
+                break
+        if reason:
+            ready += request.text.rest()
+        request.whole += ready
+        request.unsent += ready
+        return reason
+
+    def _send(self, request: Request, now: float) -> None:
+        request.sender.send(pb_utils.InferenceResponse(pieces(request, self._tokenizer)))
+        request.unsent, request.sent_at = "", now
 
     def _fail(self, active: list[Request], message: str) -> None:
         for request in active:
-            self._outbox.put((request, "failed", message))
+            self._end_badly(request, message, "INTERNAL")
         active.clear()
 
     def _rebuild(self) -> None:
@@ -172,83 +190,24 @@ class TritonPythonModel:
                 self._fail(self._waiting(), "there is no engine")
                 self._stopping.wait(REBUILD_S)
 
-    # The sender thread.
+    def _end(self, request: Request, tensors: list[Any]) -> None:
+        self._finish(request, pb_utils.InferenceResponse(tensors))
 
-    def _run_sender(self) -> None:
-        while (item := self._outbox.get()) is not None:
-            request, kind, news_of_it = item
-            if request.ended:
-                continue
-            try:
-                if kind == "tokens":
-                    self._tell(request, *news_of_it)
-                else:
-                    self._end(request, error=_error(news_of_it, CODES[kind]))
-            except Exception as error:
-                pb_utils.Logger.log_error(f"answer not sent: {error!r}")
-                self._end(
-                    request,
-                    error=pb_utils.TritonError(
-                        "the answer cannot be sent", pb_utils.TritonError.INTERNAL
-                    ),
-                )
+    def _end_badly(self, request: Request, message: str, code: str) -> None:
+        self._finish(request, error_response(message, code))
 
-    def _tell(
-        self, request: Request, ids: list[int], scores: list[float], reason: str | None
-    ) -> None:
-        ready = ""
-        for token, score in zip(ids, scores, strict=True):
-            ready += request.text.push(token)
-            request.num_output_tokens += 1
-            request.logprob += score
-            if request.text.stopped:
-                reason = "stop"
-                break
-        if reason:
-            ready += request.text.rest()
-        request.whole += ready
-        request.unsent += ready
-        if reason:
-            self._end(request, tensors=_text(request) + _figures(request, reason))
-        elif request.streaming and request.unsent:
-            request.sender.send(pb_utils.InferenceResponse(_text(request)))
-            request.unsent = ""
-
-    def _end(self, request: Request, tensors: Sequence[Any] = (), error: Any = None) -> None:
+    def _finish(self, request: Request, response: Any) -> None:
         """The one final response."""
+        if request.ended:
+            return
+        request.ended = True
         with self._lock:
-            if request.ended:
-                return
-            request.ended = True
             self._inside -= 1
-        response = pb_utils.InferenceResponse(list(tensors), error=error)
-        request.sender.send(response, flags=FINAL)
+        try:
+            request.sender.send(response, flags=FINAL)
+        except Exception as error:  # the others' answers go on
+            pb_utils.Logger.log_error(f"answer not sent: {error!r}")
 
 
-def _error(message: str, code: str) -> Any:
-    return pb_utils.TritonError(message, getattr(pb_utils.TritonError, code))
-
-
-def _refuse(sender: Any, message: str, code: Any) -> None:
-    sender.send(pb_utils.InferenceResponse(error=pb_utils.TritonError(message, code)), flags=FINAL)
-
-
-def _text(request: Request) -> list[Any]:
-    text = request.unsent if request.delta and request.streaming else request.whole
-    return [_tensor("text_output", text.encode(), numpy.object_)]
-
-
-def _figures(request: Request, reason: str) -> list[Any]:
-    tensors = []
-    if request.return_finish_reason:
-        tensors.append(_tensor("finish_reason", reason.encode(), numpy.object_))
-    if request.return_cumulative_logprob:
-        tensors.append(_tensor("cumulative_logprob", request.logprob, numpy.float32))
-    if request.return_num_tokens:
-        tensors.append(_tensor("num_input_tokens", len(request.ids), numpy.int32))
-        tensors.append(_tensor("num_output_tokens", request.num_output_tokens, numpy.int32))
-    return tensors
-
-
-def _tensor(name: str, value: Any, dtype: Any) -> Any:
-    return pb_utils.Tensor(name, numpy.array([value], dtype=dtype))
+def _refuse(sender: Any, message: str, code: str) -> None:
+    sender.send(error_response(message, code), flags=FINAL)

@@ -1,12 +1,17 @@
 """Tensors of one request to values, with the refusals a caller can act on."""
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
 DEFAULT_MAX_TOKENS = 32
+MAX_GUIDE_BYTES = 64 * 1024
+MAX_PENALTY = 2.0
+JSON_SCHEMA = "json_schema"
+"""The one kind of guide that is taken."""
 
 
 class Refused(ValueError):
@@ -37,12 +42,17 @@ class Request:
     top_p: float
     top_k: int
     seed: int
+    frequency_penalty: float
+    presence_penalty: float
+    min_tokens: int
+    json_schema: str
     stop: list[str]
     streaming: bool
     delta: bool
     return_finish_reason: bool
     return_cumulative_logprob: bool
     return_num_tokens: bool
+    return_log_probs: bool
     whole: str
     unsent: str
     adapter: Adapter | None = None
@@ -51,6 +61,8 @@ class Request:
     text: Any = None
     num_output_tokens: int = 0
     logprob: float = 0.0
+    fresh: list[tuple[int, float]] = field(default_factory=list)
+    sent_at: float = 0.0
     ended: bool = False
 
 
@@ -74,12 +86,17 @@ def read(raw: Any, tokenizer: Any, render: Callable[..., str], context_tokens: i
         top_p=float(_scalar(raw, "sampling_param_top_p", 1.0)) or 1.0,
         top_k=int(_scalar(raw, "sampling_param_top_k", 0)),
         seed=int(_scalar(raw, "sampling_param_seed", 0)),
+        frequency_penalty=float(_scalar(raw, "sampling_param_frequency_penalty", 0.0)),
+        presence_penalty=float(_scalar(raw, "sampling_param_presence_penalty", 0.0)),
+        min_tokens=int(_scalar(raw, "sampling_param_min_tokens", 0)),
+        json_schema=_guide(raw),
         stop=_strings(raw, "sampling_param_stop"),
         streaming=_flag(raw, "streaming"),
         delta=_flag(raw, "delta"),
         return_finish_reason=_flag(raw, "return_finish_reason"),
         return_cumulative_logprob=_flag(raw, "return_cumulative_logprob"),
         return_num_tokens=_flag(raw, "return_num_tokens"),
+        return_log_probs=_flag(raw, "return_log_probs"),
         whole=echoed,
         unsent=echoed,
         adapter=_adapter(raw),
@@ -98,6 +115,25 @@ def _adapter(raw: Any) -> Adapter | None:
     return Adapter(int(number), _strings(raw, "lora_name")[0], _strings(raw, "lora_path")[0])
 
 
+def _guide(raw: Any) -> str:
+    """A JSON schema for the answer, or "". The caller has checked that an engine can follow it."""
+    kind = next(iter(_strings(raw, "guided_decoding_guide_type")), "")
+    guide = next(iter(_strings(raw, "guided_decoding_guide")), "")
+    if not kind and not guide:
+        return ""
+    if kind != JSON_SCHEMA:
+        raise Refused(f"guided_decoding_guide_type must be {JSON_SCHEMA}")
+    if len(guide.encode()) > MAX_GUIDE_BYTES:
+        raise Refused(f"guided_decoding_guide is above {MAX_GUIDE_BYTES} bytes")
+    try:
+        schema = json.loads(guide)
+    except (ValueError, RecursionError) as error:
+        raise Refused("guided_decoding_guide is not JSON") from error
+    if not isinstance(schema, dict):
+        raise Refused("guided_decoding_guide is not a JSON schema")
+    return guide
+
+
 def _check(request: Request, context_tokens: int) -> None:
     prompt = len(request.ids)
     if not prompt:
@@ -114,6 +150,11 @@ def _check(request: Request, context_tokens: int) -> None:
         raise Refused("sampling_param_top_p must lie above 0 and not above 1")
     if request.top_k < 0:
         raise Refused("sampling_param_top_k must not be negative")
+    if not 0 <= request.min_tokens <= request.max_tokens:
+        raise Refused("sampling_param_min_tokens must lie between 0 and sampling_param_max_tokens")
+    for name in ("frequency_penalty", "presence_penalty"):
+        if not -MAX_PENALTY <= getattr(request, name) <= MAX_PENALTY:
+            raise Refused(f"sampling_param_{name} must lie between -2 and 2")
 
 
 def _values(raw: Any, name: str) -> list[Any]:

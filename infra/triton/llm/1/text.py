@@ -39,3 +39,23 @@ def _overlap(text: str, word: str) -> int:
     """Length of the longest end of ``text`` that begins ``word`` without completing it."""
     longest = min(len(text), len(word) - 1)
     return next((size for size in range(longest, 0, -1) if word.startswith(text[-size:])), 0)
+
+
+def _byte_of() -> dict[str, int]:
+    """Byte-level vocabularies write each byte as one printable character: GPT-2's table."""
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in plain]
+    table = {chr(byte): byte for byte in plain}
+    return table | {chr(256 + at): byte for at, byte in enumerate(others)}
+
+
+_BYTE_OF = _byte_of()
+
+
+def spelled(token: str | None) -> bytes:
+    """The bytes of a token as the vocabulary writes it: perhaps a part of a character."""
+    token = token or ""
+    try:
+        return bytes(_BYTE_OF[character] for character in token)
+    except KeyError:
+        return token.replace("\u2581", " ").encode()

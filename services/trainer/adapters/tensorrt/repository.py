@@ -14,7 +14,7 @@ from tritonclient.grpc import model_config_pb2
 from services.trainer.adapters.tensorrt.plan import Flow, Plan
 
 KEY_FILE: Final = "engine_key.json"
-_SHARED: Final = ("model.py", "request.py", "text.py")
+_SHARED: Final = ("model.py", "request.py", "response.py", "text.py")
 """Of the CPU engine: one contract, one reading of requests, one writing of text."""
 _OWN: Final = ("engine.py", "engine_key.py")
 

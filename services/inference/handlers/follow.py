@@ -170,9 +170,10 @@ class FollowRouting:
         return self.pace.probe_every_s
 
     async def _alive(self, digest: str, attendance: _Attendance) -> bool:
-        """Pieces given since the last look are proof; else a probe. Readiness flags lie."""
+        """A busy engine's pieces since the last look are proof; else a probe: of an idle one it
+        costs little, and what it gave before it died is no proof. Readiness flags lie."""
         before, attendance.seen_answers = attendance.seen_answers, self.loaded.answered(digest)
-        if before not in (-1, attendance.seen_answers):
+        if before not in (-1, attendance.seen_answers) and self.loaded.busy(digest):
             return True
         if await self._answers(digest, self.pace.hung_s):
             return True

@@ -182,15 +182,16 @@ async def test_each_release_of_a_new_campaign_is_reported(world: World) -> None:
     assert (CANARY.digest, "campaign-2") in told
 
 
-async def test_answers_given_count_as_signs_of_life(world: World) -> None:
+async def test_pieces_of_a_busy_engine_are_signs_of_life(world: World) -> None:
     world.routing.set(table())
 
     async with world.following():
         await world.ready()
         probes = len(world.generator.prompts)
-        for _ in range(20):
-            world.loaded.count(DIGEST)
-            await asyncio.sleep(0.005)
+        with world.loaded.lease(DIGEST):
+            for _ in range(20):
+                world.loaded.count(DIGEST)
+                await asyncio.sleep(0.005)
 
     assert len(world.generator.prompts) - probes < 5
 

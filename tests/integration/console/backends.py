@@ -20,6 +20,7 @@ from libs.runtime.config import DoorSettings
 from libs.runtime.ops import OpsServer
 from protos.monitor.v1 import monitor_service_pb2 as monitor_pb
 from protos.monitor.v1 import monitor_service_pb2_grpc as monitor_grpc
+from protos.monitor.v1.monitor_events_pb2 import VERDICT_RETRAIN, DecisionMade
 from protos.registry.v1 import registry_events_pb2 as events_pb
 from protos.registry.v1 import registry_service_pb2 as registry_pb
 from protos.registry.v1 import registry_service_pb2_grpc as registry_grpc
@@ -181,6 +182,40 @@ class SeededMonitor(monitor_grpc.MonitorServiceServicer):
                     latency_p50_s=busy, latency_p95_s=busy * 1.7 + self.chance.gauss(0, 0.05),
                 )  # fmt: skip
                 stamp(window.start, start + timedelta(minutes=minute))
+        return answer
+
+    async def ListAlarms(self, request: Any, context: Any) -> Any:
+        answer = monitor_pb.ListAlarmsResponse()
+        rang = answer.alarms.add(drift_event_id="alarm").detected
+        rang.application, rang.release_digest = APPLICATION, OLD
+        rang.signal, rang.cause, rang.confidence = "prompt_embedding", "input", 0.9
+        rang.statistic, rang.threshold, rang.at_event = 13.1, 12.1, 412
+        rang.cells.add(cell="cluster 3", expected_share=0.02, observed_share=0.31)
+        rang.examples.append("What does sorted() return?")
+        rang.at.GetCurrentTime()
+        return answer
+
+    async def ListObjectives(self, request: Any, context: Any) -> Any:
+        answer = monitor_pb.ListObjectivesResponse()
+        standing = answer.objectives.add(
+            application=APPLICATION, release_digest=OLD, name="latency", threshold=2.0,
+            target=0.99, period_s=30 * 86400, answers=1240, bad=9, budget_left=0.27,
+        )  # fmt: skip
+        standing.burn_rates.add(
+            severity="page", threshold=14.4, long_window_s=3600, short_window_s=300, long_rate=0.7
+        )
+        return answer
+
+    async def ListDecisions(self, request: Any, context: Any) -> Any:
+        decision = DecisionMade(application=APPLICATION, verdict=VERDICT_RETRAIN, cause="input")
+        decision.at.GetCurrentTime()
+        return monitor_pb.ListDecisionsResponse(decisions=[decision])
+
+    async def GetScatter(self, request: Any, context: Any) -> Any:
+        answer = monitor_pb.GetScatterResponse(release_digest=OLD)
+        for cloud, centre in ((answer.reference, 0.0), (answer.recent, 1.2)):
+            for _ in range(200):
+                cloud.add(x=self.chance.gauss(centre, 0.7), y=self.chance.gauss(centre / 2, 0.5))
         return answer
 
 

@@ -36,11 +36,18 @@ async def test_one_look_sees_every_backend(tmp_path: Path, brokers: str) -> None
     async with serving(tmp_path) as backends:
         ask, channels = look(backends.endpoints_file, brokers)
         seen = await ask(Snapshot())
+        plane = await ask.scatter("support-answers")
         await channels.close()
 
     answers = (seen.topics, seen.applications, seen.releases, seen.campaigns, seen.signals)
-    assert [answer.away for answer in answers] == [None] * 5
+    watched = (seen.alarms, seen.objectives, seen.decisions)
+    assert [answer.away for answer in (*answers, *watched)] == [None] * 8
     assert [len(one.transitions) for one in seen.campaigns.rows] == [7, 5, 9]
+    assert [one.cause for one in seen.alarms.rows] == ["input"]
+    assert [one.verdict for one in seen.decisions.rows] == ["retrain"]
+    assert [one.budget_left for one in seen.objectives.rows] == [0.27]
+    assert plane is not None
+    assert (len(plane.reference), len(plane.recent)) == (200, 200)
     assert "feedback.given.v1" in {topic.name for topic in seen.topics.rows}
     states = {one.name: one.state for one in seen.services}
     assert (states["registry"], states["preprocessing"], states["trainer"]) == (

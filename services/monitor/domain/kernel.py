@@ -31,6 +31,7 @@ and combined by their thresholds: Shin, Ramdas and Rinaldo, E-detectors, arXiv 2
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -102,38 +103,49 @@ class WitnessTest:
     log_values: Floats
     closes: int
 
-    def settle(self, features: Singles, draws: Floats) -> None:
-        """Fold one block, ``(B, F)`` and ``(B,)`` uniform on [0, 1)."""
-        scores = scored(features, self.witness)
-        p = p_values(self.ranked, scores, draws)
-        hits = (p[:, None] < _U).sum(axis=0)
-        self.log_values = self.log_values + hits * _HIT + (len(p) - hits) * _MISS
-        self.ranked = np.sort(np.concatenate([self.ranked, scores]), kind="stable")
 
-    def statistic(self) -> float:
-        """Natural log of the mean of the products."""
-        highest = float(self.log_values.max())
-        return highest + math.log(float(np.exp(self.log_values - highest).mean()))
+def settle(tests: list[WitnessTest], features: Singles, draws: Floats) -> None:
+    """Fold one block into every test, ``(B, F)`` and ``(B,)`` uniform on [0, 1)."""
+    if not tests:
+        return
+    scores = scored(features, np.stack([test.witness for test in tests], axis=1)).T
+    p = p_values([test.ranked for test in tests], scores, draws)
+    hits = (p[:, :, None] < _U).sum(axis=1)
+    gains = hits * _HIT + (len(draws) - hits) * _MISS
+    for test, own, gain in zip(tests, scores, gains, strict=True):
+        test.log_values = test.log_values + gain
+        test.ranked = np.concatenate([test.ranked, own])
+        test.ranked.sort(kind="stable")
+
+
+def statistics(tests: list[WitnessTest]) -> Floats:
+    """Natural log of the mean of each test's products, ``(T,)``."""
+    logs = np.stack([test.log_values for test in tests])
+    highest = logs.max(axis=1)
+    return np.asarray(highest + np.log(np.exp(logs - highest[:, None]).mean(axis=1)))
 
 
 def scored(features: Singles, witness: Singles) -> Singles:
-    """``(n, F)`` -> ``(n,)``; rounded, so that equal prompts tie whatever the sums' order."""
+    """``(n, F)`` by ``(F,)`` or ``(F, T)``; rounded, so that equal prompts tie whatever the order
+    of the sums."""
     return np.round(features @ witness, 4)
 
 
-def p_values(ranked: Singles, scores: Singles, draws: Floats) -> Floats:
+def p_values(ranked: Sequence[Singles], scores: Singles, draws: Floats) -> Floats:
     """Conformal p-values of one block, each event ranked against all before it; high is small.
 
     Args:
-        ranked: ``(n,)`` sorted; scores, draws: ``(B,)``.
+        ranked: T times ``(n,)`` sorted; scores: ``(T, B)``; draws: ``(B,)``.
     """
-    low = np.searchsorted(ranked, scores, side="left")
-    high = np.searchsorted(ranked, scores, side="right")
-    earlier = np.tri(len(scores), k=-1, dtype=bool)
-    higher = len(ranked) - high + (earlier & (scores > scores[:, None])).sum(axis=1)
-    equal = high - low + (earlier & (scores == scores[:, None])).sum(axis=1)
-    total = len(ranked) + np.arange(len(scores)) + 1
-    return np.asarray((higher + draws * (equal + 1)) / total)
+    pairs = list(zip(ranked, scores, strict=True))
+    low = np.array([row.searchsorted(own, side="left") for row, own in pairs])
+    high = np.array([row.searchsorted(own, side="right") for row, own in pairs])
+    known = np.array([len(row) for row in ranked])[:, None]
+    earlier = np.tri(len(draws), k=-1, dtype=bool)
+    others, mine = scores[:, None, :], scores[:, :, None]
+    higher = known - high + (earlier & (others > mine)).sum(axis=2)
+    equal = high - low + (earlier & (others == mine)).sum(axis=2)
+    return np.asarray((higher + draws * (equal + 1)) / (known + np.arange(len(draws)) + 1))
 
 
 @dataclass(slots=True)
@@ -160,8 +172,7 @@ class KernelCTM:
         """Fold one block of ``(10, d)`` unit vectors."""
         features = self.features(block)
         draws = np.random.default_rng((self.seed, self.blocks)).random(len(features))
-        for test in self.tests:
-            test.settle(features, draws)
+        settle(self.tests, features, draws)
         self.blocks += 1
         self.tests = [test for test in self.tests if test.closes > self.blocks]
         self.lately = np.concatenate([self.lately, features])[-max(WINDOWS) :]
@@ -173,8 +184,9 @@ class KernelCTM:
     @property
     def log_statistic(self) -> float:
         """Natural log of the strongest test's value, scaled: alarm at ``log(ARL / 10)``."""
-        best = max((test.statistic() for test in self.tests), default=-math.inf)
-        return best + math.log(SPACING / 2 / BLOCK)
+        if not self.tests:
+            return -math.inf
+        return float(statistics(self.tests).max()) + math.log(SPACING / 2 / BLOCK)
 
     def restart(self) -> None:
         """Forget the stream, not the reference."""

@@ -43,7 +43,7 @@ def test_p_values_of_a_frozen_witness_are_uniform_and_independent() -> None:
 
     for _ in range(4000):
         scores = np.round(random.normal(size=26), 1).astype(np.float32)
-        found.append(p_values(np.sort(scores[:23]), scores[23:], random.random(3)))
+        found.append(p_values([np.sort(scores[:23])], scores[None, 23:], random.random(3))[0])
     p = np.array(found)
 
     assert (

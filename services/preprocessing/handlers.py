@@ -10,12 +10,12 @@ from protos.ingest.v1.ingest_events_pb2 import RecordReceived
 from protos.preprocessing.v1.preprocessing_events_pb2 import DatasetRequested
 from services.preprocessing import wire
 from services.preprocessing.domain import cut, rules
-from services.preprocessing.domain.intake import Row, judge, repaired
+from services.preprocessing.domain.intake import Prospect, Row, judge, repaired
 from services.preprocessing.domain.rows import Entry, Rejection
 from services.preprocessing.domain.rules import Rules
 from services.preprocessing.domain.similarity import fingerprint
 from services.preprocessing.domain.split import side_of
-from services.preprocessing.ports import Correction, Count, Languages, Ledger, Requests, Rows, Write
+from services.preprocessing.ports import Correction, Languages, Ledger, Requests, Rows, Write
 
 KEPT = "kept"
 EVICTED = "held_out_by_evaluation_case"
@@ -25,40 +25,46 @@ WITHDRAWN = "feedback_withdrawn"
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
-    """Takes one entry to its verdict: cleaned, judged, kept or rejected."""
+    """Looks at one entry by itself: cleaned, its language named, judged by the rules."""
 
     languages: Languages
     rules: Rules
-    count: Count
 
-    def __call__(self, rows: Rows, entry: Entry) -> bool:
-        """Whether the entry became a row."""
+    def __call__(self, entry: Entry) -> Prospect:
         clean = repaired(entry)
         language = self.languages(" ".join(clean.texts))
         rejection = rules.objection(clean, language, self.rules)
-        if rejection is not None:
-            return self._reject(rows, entry, rejection)
         row = Row(clean, side_of(clean), language, fingerprint(clean))
-        verdict = judge(row, rows.twins(clean.application, row.fingerprint))
-        if isinstance(verdict, Rejection):
-            return self._reject(rows, entry, verdict)
-        for record_id in verdict.evicted:
-            self.remove(rows, record_id, EVICTED)
-        rows.keep(row)
-        self.count(KEPT)
-        return True
+        return Prospect(entry, rejection or row)
 
-    def remove(self, rows: Rows, record_id: str, code: str) -> None:
-        """Take a row out again, and say so."""
-        if (event := rows.remove(record_id, code)) is not None:
-            rows.announce(event)
-            self.count(code)
 
-    def _reject(self, rows: Rows, entry: Entry, rejection: Rejection) -> bool:
-        rows.note_rejected(entry, rejection.code)
-        rows.announce(wire.rejected(entry, rejection))
-        self.count(rejection.code)
-        return False
+def settle(rows: Rows, prospect: Prospect) -> bool:
+    """Whether the prospect became a row, given the rows that are like it."""
+    entry, outlook = prospect.entry, prospect.outlook
+    if isinstance(outlook, Rejection):
+        return _reject(rows, entry, outlook)
+    verdict = judge(outlook, rows.twins(entry.application, outlook.fingerprint))
+    if isinstance(verdict, Rejection):
+        return _reject(rows, entry, verdict)
+    for record_id in verdict.evicted:
+        remove(rows, record_id, EVICTED)
+    rows.keep(outlook)
+    rows.count(KEPT)
+    return True
+
+
+def remove(rows: Rows, record_id: str, code: str) -> None:
+    """Take a row out again, and say so."""
+    if (event := rows.remove(record_id, code)) is not None:
+        rows.announce(event)
+        rows.count(code)
+
+
+def _reject(rows: Rows, entry: Entry, rejection: Rejection) -> bool:
+    rows.note_rejected(entry, rejection.code)
+    rows.announce(wire.rejected(entry, rejection))
+    rows.count(rejection.code)
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +74,17 @@ class OnRecordReceived:
     prepare: Prepare
 
     def __call__(self, delivery: Delivery[RecordReceived]) -> None:
-        entry = wire.entry_of_record(delivery, self._payload(delivery.event))
-        with self.ledger.turn() as rows:
-            if not rows.knows(entry.record_id):
-                self.prepare(rows, entry)
+        prospect = self.prepare(wire.entry_of_record(delivery, self._payload(delivery.event)))
+
+        def change(rows: Rows) -> None:
+            if not rows.knows(prospect.entry.record_id):
+                settle(rows, prospect)
+
+        self.ledger.add(change, prospect)
 
     def _payload(self, event: RecordReceived) -> bytes | None:
         if not event.record.HasField("payload"):
             return None
-        self.ledger.commit()  # nobody may wait for the database while we wait for the store
         return self.store.get(event.record.payload, wire.MAX_PAYLOAD_BYTES)
 
 
@@ -93,17 +101,19 @@ class OnFeedbackJoined:
             raise Poison("the feedback has no id or no application", code="no_feedback_id")
         wire.check_names(event.feedback_id, event.application)
         entry = wire.entry_of_correction(delivery)
-        with self.ledger.turn() as rows:
-            known = rows.correction(event.application, event.feedback_id)
-            if known is not None and known.version >= event.version:
-                return
-            if known is not None and known.record_id:
-                code = WITHDRAWN if event.withdrawn else REPLACED
-                self.prepare.remove(rows, known.record_id, code)
-            kept = entry is not None and self.prepare(rows, entry)
-            newest = Correction(event.version, entry.record_id if entry and kept else "")
-            if known is not None or entry is not None or event.version > 1 or event.withdrawn:
-                rows.set_correction(event.application, event.feedback_id, newest)
+        prospect = self.prepare(entry) if entry else None
+        self.ledger.add(lambda rows: self._change(rows, event, prospect), prospect)
+
+    def _change(self, rows: Rows, event: FeedbackJoined, prospect: Prospect | None) -> None:
+        known = rows.correction(event.application, event.feedback_id)
+        if known is not None and known.version >= event.version:
+            return
+        if known is not None and known.record_id:
+            remove(rows, known.record_id, WITHDRAWN if event.withdrawn else REPLACED)
+        kept = prospect is not None and settle(rows, prospect)
+        newest = Correction(event.version, prospect.entry.record_id if prospect and kept else "")
+        if known is not None or prospect is not None or event.version > 1 or event.withdrawn:
+            rows.set_correction(event.application, event.feedback_id, newest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +127,7 @@ class OnDatasetRequested:
         if not event.campaign_id or not event.application:
             raise Poison("the request has no campaign or no application", code="no_campaign_id")
         wire.check_names(event.campaign_id, event.application)
-        with self.ledger.turn() as rows:
-            rows.request(event)
+        self.ledger.add(lambda rows: rows.request(event))
 
 
 @dataclass(frozen=True, slots=True)

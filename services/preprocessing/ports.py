@@ -1,7 +1,6 @@
 """What preprocessing asks of the outside."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,7 +11,7 @@ from protos.preprocessing.v1.preprocessing_events_pb2 import (
     RecordRejected,
 )
 from services.preprocessing.domain.cut import Cut, PairRow, Query
-from services.preprocessing.domain.intake import Row, Twin
+from services.preprocessing.domain.intake import Prospect, Row, Twin
 from services.preprocessing.domain.rows import Entry, Language
 from services.preprocessing.domain.similarity import Fingerprint
 
@@ -28,7 +27,7 @@ class Correction:
 
 
 class Rows(Protocol):
-    """The rows and the events about them, inside one turn."""
+    """The rows and the events about them, inside a batch: each change sees those before it."""
 
     def knows(self, record_id: str) -> bool:
         """Whether a verdict on this record stands already."""
@@ -60,14 +59,32 @@ class Rows(Protocol):
 
     def announce(self, event: RecordRejected) -> None: ...
 
+    def count(self, outcome: str) -> None:
+        """Count a verdict once it is durable: ``kept`` or the code of a rejection."""
+        ...
+
+
+Change = Callable[[Rows], None]
+"""What an event does to the rows. May be done again from the start: it has no other effect."""
+
 
 class Ledger(Protocol):
-    def turn(self) -> AbstractContextManager[Rows]:
-        """One record's changes: all of them, or none when the block raises."""
+    def add(self, change: Change, prospect: Prospect | None = None) -> None:
+        """Put ``change`` behind those before it; it is done at the commit.
+
+        ``prospect`` is what it will look up, so that a batch's lookups are few.
+
+        Raises:
+            Retryable: the batch was full and could not be committed; ``change`` is not in.
+        """
         ...
 
     def commit(self) -> None:
-        """Make the turns so far durable, with their events."""
+        """Do the changes so far, all of them or none, and make them durable with their events.
+
+        Raises:
+            Retryable: the database is away; they are kept for another try.
+        """
         ...
 
 

@@ -1,73 +1,43 @@
-"""One transaction per batch of the consumer loop, one savepoint per record."""
+"""One transaction per batch of the consumer loop."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Final
 
-from sqlalchemy.engine import Connection, Engine, RootTransaction
+from sqlalchemy.engine import Engine
 
-from libs.faults import Fatal, Retryable
 from services.preprocessing.adapters.rows import SqlRows
-from services.preprocessing.ports import Rows
+from services.preprocessing.domain.intake import Prospect
+from services.preprocessing.ports import Change, Count
+
+FULL_CHARS: Final = 8_000_000
+"""A batch with more text than this is committed before it grows: payloads may be large."""
 
 
 class SqlLedger:
     """Used by one thread: the consumer loop's, which commits before its offsets move."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, count: Count) -> None:
         self._engine = engine
-        self._open: tuple[Connection, RootTransaction] | None = None
-        self._turns = 0
+        self._count = count
+        self._changes: list[Change] = []
+        self._prospects: list[Prospect] = []
+        self._chars = 0
 
-    @contextmanager
-    def turn(self) -> Iterator[Rows]:
-        """
-        Raises:
-            Retryable: the database is away and this was the batch's first turn.
-            Fatal: it went away later: the turns before are gone with the transaction, and
-                their offsets must not be committed.
-        """
-        try:
-            connection = self._connection()
-            with connection.begin_nested():
-                yield SqlRows(connection)
-            self._turns += 1
-        except Retryable as error:
-            earlier = self._turns
-            self.close()
-            if earlier:
-                raise Fatal(f"a batch lost its transaction: {error}") from error
-            raise
+    def add(self, change: Change, prospect: Prospect | None = None) -> None:
+        if self._chars > FULL_CHARS:
+            self.commit()
+        self._changes.append(change)
+        if prospect is not None:
+            self._prospects.append(prospect)
+            self._chars += sum(map(len, prospect.entry.texts))
 
     def commit(self) -> None:
-        """
-        Raises:
-            Fatal: the commit failed, so the batch must be read again.
-        """
-        if self._open is None:
+        if not self._changes:
             return
-        connection, transaction = self._open
-        try:
-            transaction.commit()
-        except Retryable as error:
-            raise Fatal(f"a batch was not committed: {error}") from error
-        finally:
-            self._open, self._turns = None, 0
-            connection.close()
-
-    def close(self) -> None:
-        """Forget the turns that are not committed."""
-        if self._open is not None:
-            connection, _ = self._open
-            self._open, self._turns = None, 0
-            connection.invalidate()
-            connection.close()
-
-    def _connection(self) -> Connection:
-        if self._open is None:
-            connection = self._engine.connect()
-            try:
-                self._open = connection, connection.begin()
-            except Retryable:
-                connection.close()
-                raise
-        return self._open[0]
+        with self._engine.begin() as connection:
+            rows = SqlRows(connection, self._prospects)
+            for change in self._changes:
+                change(rows)
+            rows.flush()
+        for outcome in rows.counted:
+            self._count(outcome)
+        self._changes, self._prospects, self._chars = [], [], 0

@@ -7,7 +7,8 @@ from sqlalchemy.engine import Engine
 
 from libs.sql.engine import reader
 from protos.preprocessing.v1.preprocessing_events_pb2 import DatasetRequested, DatasetVersioned
-from services.preprocessing.adapters.rows import KEPT, entry_of, send_answer
+from services.preprocessing.adapters.lookups import KEPT, entry_of
+from services.preprocessing.adapters.rows import send_answer
 from services.preprocessing.adapters.tables import RECORDS, REQUESTS
 from services.preprocessing.domain.cut import PairRow
 from services.preprocessing.domain.rows import Kind, Side

@@ -1,13 +1,11 @@
-"""Rows in SQL, inside a transaction that somebody else ends."""
+"""Rows in SQL, a batch at a time, inside a transaction that somebody else ends."""
 
 from collections.abc import Mapping, Sequence
-from math import ceil, floor
 from typing import Any, Final
 from uuid import UUID, uuid5
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
-from sqlalchemy.engine import Row as Line
 
 from libs.events.topics import (
     DATASET_REFUSED,
@@ -22,50 +20,34 @@ from protos.preprocessing.v1.preprocessing_events_pb2 import (
     RecordRejected,
 )
 from services.preprocessing import wire
+from services.preprocessing.adapters.lookups import KEPT, entry_of, seen_of, twins_of
 from services.preprocessing.adapters.tables import BANDS, CORRECTIONS, OUTBOX, RECORDS, REQUESTS
-from services.preprocessing.domain.intake import Row, Twin
-from services.preprocessing.domain.rows import Entry, Kind, Rejection, Side, Source
-from services.preprocessing.domain.similarity import NEAR, Fingerprint, shingles_of
+from services.preprocessing.domain.intake import Prospect, Row, Twin
+from services.preprocessing.domain.rows import Entry, Rejection
+from services.preprocessing.domain.similarity import Fingerprint
 from services.preprocessing.ports import Correction
 
 EVENT_NAMESPACE: Final = UUID("0b8f8a3e-9d53-5a0c-8a55-6c9e9bb0f6a2")
-KEPT: Final = "kept"
 REJECTED: Final = "rejected"
 REMOVED: Final = "removed"
 
-# Built once: they run for every record.
-_HERE: Final = sa.and_(RECORDS.c.application == sa.bindparam("app"), RECORDS.c.state == KEPT)
-_KNOWN: Final = sa.select(RECORDS.c.record_id).where(RECORDS.c.record_id == sa.bindparam("id"))
-_SAME: Final = sa.select(RECORDS).where(_HERE, RECORDS.c.content_digest == sa.bindparam("digest"))
-_NEAR: Final = sa.select(RECORDS).where(
-    _HERE,
-    RECORDS.c.record_id.in_(
-        sa.select(BANDS.c.record_id).where(
-            BANDS.c.application == sa.bindparam("app"),
-            BANDS.c.band.in_(sa.bindparam("bands", expanding=True)),
-        )
-    ),
-    RECORDS.c.shingles.between(sa.bindparam("least"), sa.bindparam("most")),
-)
-
 
 class SqlRows:
-    def __init__(self, connection: Connection) -> None:
+    """Lookups of ``prospects`` are made at once; new rows are kept back for `flush`."""
+
+    def __init__(self, connection: Connection, prospects: Sequence[Prospect]) -> None:
         self._connection = connection
+        self._fresh: list[dict[str, Any]] = []
+        self._bands: list[dict[str, Any]] = []
+        self.counted: list[str] = []
+        self._seen = seen_of(connection, [each.entry.record_id for each in prospects])
+        self._twins = twins_of(connection, prospects)
 
     def knows(self, record_id: str) -> bool:
-        return self._connection.execute(_KNOWN, {"id": record_id}).first() is not None
+        return record_id in self._seen
 
     def twins(self, application: str, fingerprint: Fingerprint) -> Sequence[Twin]:
-        same = {"app": application, "digest": fingerprint.content_digest}
-        if exact := self._connection.execute(_SAME, same).all():
-            return [_twin(line) for line in exact]
-        if not fingerprint.bands:
-            return []
-        count = len(fingerprint.shingles)  # sets whose sizes differ more cannot be alike
-        sizes = {"least": floor(count * NEAR), "most": ceil(count / NEAR)}
-        near = {"app": application, "bands": fingerprint.bands, **sizes}
-        return [_twin(line) for line in self._connection.execute(_NEAR, near)]
+        return self._twins.of(application, fingerprint)
 
     def keep(self, row: Row) -> None:
         entry, found = row.entry, row.fingerprint
@@ -82,19 +64,24 @@ class SqlRows:
             "prompt_digest": found.prompt_digest,
             "shingles": len(found.shingles),
         }
-        self._connection.execute(RECORDS.insert(), {**_identity(entry), **values})
-        bands = [
+        self._fresh.append({**_identity(entry), **values})
+        self._seen.add(entry.record_id)
+        self._bands += [
             {"application": entry.application, "band": band, "record_id": entry.record_id}
             for band in found.bands
         ]
-        if bands:
-            self._connection.execute(BANDS.insert(), bands)
+        twin = Twin(entry.record_id, row.side, found.content_digest, found.shingles)
+        self._twins.add(entry.application, twin, found.bands)
 
     def note_rejected(self, entry: Entry, code: str) -> None:
-        values = {**_identity(entry), **_FORGOTTEN, "state": REJECTED, "code": code, "side": ""}
-        self._connection.execute(RECORDS.insert(), values)
+        self._seen.add(entry.record_id)
+        self._fresh.append(
+            {**_identity(entry), **_FORGOTTEN, "state": REJECTED, "code": code, "side": ""}
+        )
 
     def remove(self, record_id: str, code: str) -> RecordRejected | None:
+        self.flush()
+        self._twins.drop(record_id)
         kept = sa.and_(RECORDS.c.record_id == record_id, RECORDS.c.state == KEPT)
         line = self._connection.execute(sa.select(RECORDS).where(kept)).first()
         if line is None:
@@ -104,6 +91,16 @@ class SqlRows:
         )
         self._connection.execute(BANDS.delete().where(BANDS.c.record_id == record_id))
         return wire.rejected(entry_of(line), Rejection(code, "the row was taken out again"))
+
+    def flush(self) -> None:
+        """Insert the rows that were kept back."""
+        for table, lines in ((RECORDS, self._fresh), (BANDS, self._bands)):
+            if lines:
+                self._connection.execute(table.insert(), lines)
+        self._fresh, self._bands = [], []
+
+    def count(self, outcome: str) -> None:
+        self.counted.append(outcome)
 
     def correction(self, application: str, feedback_id: str) -> Correction | None:
         line = self._connection.execute(
@@ -146,21 +143,6 @@ def send_answer(connection: Connection, kind: str, answer: bytes) -> None:
         outbox.send(DATASET_REFUSED, refused, event_id=name)
 
 
-def entry_of(line: Line[Any]) -> Entry:
-    """A stored line as the entry it was made of, repaired."""
-    return Entry(
-        record_id=line.record_id,
-        application=line.application,
-        kind=Kind(line.kind),
-        contents=line.contents,
-        source=Source(line.topic, line.partition, line.offset, line.event_id),
-        collection=line.collection,
-        subject=line.subject,
-        group=line.group,
-        labels=line.labels,
-    )
-
-
 _FORGOTTEN: Final[Mapping[str, Any]] = {
     "subject": "",
     "group": "",
@@ -184,10 +166,6 @@ def _identity(entry: Entry) -> dict[str, Any]:
         "offset": entry.source.offset,
         "event_id": entry.source.event_id,
     }
-
-
-def _twin(line: Line[Any]) -> Twin:
-    return Twin(line.record_id, Side(line.side), line.content_digest, shingles_of(entry_of(line)))
 
 
 def _of_feedback(application: str, feedback_id: str) -> sa.ColumnElement[bool]:

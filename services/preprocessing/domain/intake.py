@@ -1,7 +1,8 @@
 """Whether an entry becomes a row, given the rows that are like it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from math import ceil, floor
 
 from services.preprocessing.domain.rows import Entry, Kind, Language, Rejection, Side
 from services.preprocessing.domain.similarity import NEAR, Fingerprint, jaccard
@@ -19,6 +20,14 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Prospect:
+    """An entry by itself: the row that it may become, or why it cannot."""
+
+    entry: Entry
+    outlook: Row | Rejection
+
+
+@dataclass(frozen=True, slots=True)
 class Twin:
     """A kept row that may be the same as a new one."""
 
@@ -33,6 +42,44 @@ class Keep:
     """The row stays; training rows that it is the same as must go."""
 
     evicted: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Twins:
+    """Kept rows by what they are found by: those that are there, and a batch's own.
+
+    Twins come in the order in which they were added.
+    """
+
+    _twins: dict[str, Twin] = field(default_factory=dict)
+    _by_content: dict[tuple[str, str], dict[str, None]] = field(default_factory=dict)
+    _by_band: dict[tuple[str, int], dict[str, None]] = field(default_factory=dict)
+
+    def add(self, application: str, twin: Twin, bands: Sequence[int]) -> None:
+        self._twins[twin.record_id] = twin
+        content = (application, twin.content_digest)
+        self._by_content.setdefault(content, {})[twin.record_id] = None
+        for band in bands:
+            self._by_band.setdefault((application, band), {})[twin.record_id] = None
+
+    def drop(self, record_id: str) -> None:
+        self._twins.pop(record_id, None)
+
+    def of(self, application: str, fingerprint: Fingerprint) -> list[Twin]:
+        """Rows with the same content, or else those that share a band and have about as many
+        shingles: sets whose sizes differ more cannot be alike."""
+        same = self._by_content.get((application, fingerprint.content_digest), {})
+        if exact := [self._twins[each] for each in same if each in self._twins]:
+            return exact
+        found = {
+            each: self._twins[each]
+            for band in fingerprint.bands
+            for each in self._by_band.get((application, band), {})
+            if each in self._twins
+        }
+        count = len(fingerprint.shingles)
+        least, most = floor(count * NEAR), ceil(count / NEAR)
+        return [twin for twin in found.values() if least <= len(twin.shingles) <= most]
 
 
 def repaired(entry: Entry) -> Entry:

@@ -18,7 +18,8 @@ LEFTOVERS: Final = re.compile(
 )
 MIN_REPETITION_SHINGLES: Final = 20
 """Shorter texts repeat themselves by chance."""
-REPLACEMENT: Final = "\ufffd"
+ODD: Final = re.compile("[\ufffd\ue000-\uf8ff]")
+"""The replacement character, and private use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +74,18 @@ def _wordless(field: str, text: str, _: Rules) -> Rejection | None:
 
 
 def _garbled(field: str, text: str, rules: Rules) -> Rejection | None:
-    odd = sum(char == REPLACEMENT or "\ue000" <= char <= "\uf8ff" for char in text)
+    odd = len(ODD.findall(text))
     if odd / len(text) <= rules.max_garbled:
         return None
     return Rejection("garbled", f"{field} has {odd} unreadable characters of {len(text)}")
 
 
 def _repetitive(field: str, text: str, rules: Rules) -> Rejection | None:
-    total = len(words(text)) - 2
+    spoken = words(text)
+    total = len(spoken) - 2
     if total < MIN_REPETITION_SHINGLES:
         return None
-    repeated = 1 - len(shingles(words(text))) / total
+    repeated = 1 - len(shingles(spoken)) / total
     if repeated <= rules.max_repetition:
         return None
     return Rejection("repetitive", f"{repeated:.0%} of {field}'s word triples are repeats")

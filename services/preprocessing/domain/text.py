@@ -14,6 +14,8 @@ _REPAIR: Final = ftfy.TextFixerConfig(
     normalization="NFC",
 )
 _INVISIBLE: Final = re.compile("[\u200b\u2060\ufeff\u00ad]")
+_CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Categories Cc and Cs, but for tab and line feed."""
 _TRAILING: Final = re.compile(r"[ \t\u00a0]+(?=\n|\Z)")
 _BLANK_LINES: Final = re.compile(r"\n{3,}")
 _SPACE: Final = re.compile(r"\s+")
@@ -26,7 +28,7 @@ def repair(text: str) -> str:
     """
     fixed = ftfy.fix_text(text, _REPAIR)
     fixed = _INVISIBLE.sub("", fixed)
-    fixed = "".join(char for char in fixed if char in "\n\t" or not _control(char))
+    fixed = _CONTROL.sub("", fixed)
     fixed = _BLANK_LINES.sub("\n\n", _TRAILING.sub("", fixed))
     return unicodedata.normalize("NFC", fixed.strip())
 
@@ -34,7 +36,3 @@ def repair(text: str) -> str:
 def folded(text: str) -> str:
     """``text`` for comparison: case and spacing do not count."""
     return _SPACE.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
-
-
-def _control(char: str) -> bool:
-    return unicodedata.category(char) in {"Cc", "Cs"}

@@ -90,8 +90,8 @@ class Bench:
         self.relay = OutboxRelay(self.engine, OUTBOX, self.broker.sink())
 
     def loop(self) -> ConsumerLoop:
-        ledger = SqlLedger(self.engine)
-        prepare = Prepare(english, self.rules, lambda outcome: self.counted.update([outcome]))
+        ledger = SqlLedger(self.engine, lambda outcome: self.counted.update([outcome]))
+        prepare = Prepare(english, self.rules)
         routes: list[Route[Any]] = [
             Route(RECORD_RECEIVED, OnRecordReceived(ledger, self.store, prepare)),
             Route(FEEDBACK_JOINED, OnFeedbackJoined(ledger, prepare)),

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from libs.events.topics import RECORD_RECEIVED
 from libs.faults import Retryable
 from protos.ingest.v1.ingest_events_pb2 import Record, RecordKind
+from services.preprocessing.adapters.tables import METADATA
 from services.preprocessing.domain.rows import Side
 
 from .fakes import Bench, case, pair, sqlite_at
@@ -245,16 +247,14 @@ def test_a_crash_before_the_commit_loses_nothing_and_repeats_nothing(tmp_path: P
     bench = Bench(engine=sqlite_at(tmp_path))
     fill(bench, count=5)
     loop = bench.loop()
-    before_commit, loop.before_commit = loop.before_commit, _crash
+    loop.before_commit = _crash
 
     with pytest.raises(RuntimeError):
         loop.step()
-    loop.routes[0].handler.ledger.close()  # type: ignore[attr-defined]  # the process is gone
     assert bench.rows() == []
     bench.run()
 
     assert len(bench.rows()) == 5
-    assert before_commit is not None
 
 
 def _crash() -> None:
@@ -279,3 +279,70 @@ def test_a_store_that_is_away_leaves_the_request_pending() -> None:
     bench.cutter.cut = cut
 
     assert bench.cutter.step() == 1
+
+
+def test_a_batch_is_kept_for_another_try_while_the_database_is_away(tmp_path: Path) -> None:
+    bench = Bench(engine=sqlite_at(tmp_path))
+    bench.receive("r1", pair("How do I pay?", "With a card."))
+    bench.receive("r2", pair("how do i pay?", "With a card."))
+    loop = bench.loop()
+    commit, refusals = loop.before_commit, [Retryable("locked"), Retryable("locked")]
+
+    def away_at_first() -> None:
+        if refusals:
+            METADATA.drop_all(bench.engine)
+            with pytest.raises(OperationalError):
+                commit()
+            METADATA.create_all(bench.engine)
+            raise refusals.pop()
+        commit()
+
+    loop.before_commit, loop.sleep = away_at_first, lambda _: None
+    loop.step()
+
+    assert [row.record_id for row in bench.rows()] == ["r1"]
+    assert bench.counted == {"kept": 1, "exact_duplicate": 1}
+
+
+def test_a_row_of_this_very_batch_can_be_taken_out_again() -> None:
+    bench = Bench()
+    bench.correct("f1", 1, "With a card.")
+    bench.correct("f1", 2, "Not at all, please.")
+    bench.correct("f2", 1, "With a card.", prompt="What about f1?")
+
+    bench.run()
+
+    assert [row.answer for row in bench.rows()] == ["Not at all, please.", "With a card."]
+    assert [code for _, code in bench.rejected()] == ["replaced_by_newer_feedback"]
+
+
+def test_likes_are_found_across_batches_and_within_one() -> None:
+    bench = Bench()
+    bench.receive("r1", pair("How do I change my limit?", LONG))
+    bench.run()
+    bench.receive("r2", pair("How do I change my limit?", LONG + " Really."))
+    bench.receive("r3", pair("Where is my card then?", LONG.replace("limit", "card") + " Once."))
+    bench.receive("r4", pair("Where is my card then?", LONG.replace("limit", "card") + " Twice."))
+
+    bench.run()
+
+    assert bench.rejected() == [("r2", "near_duplicate"), ("r4", "near_duplicate")]
+
+
+def test_a_batch_with_much_text_is_committed_before_it_grows() -> None:
+    bench = Bench()
+    payload = bench.store.put(json.dumps({"text": "A long document. " * 100_000}).encode(), "x")
+    kind = RecordKind.RECORD_KIND_DOCUMENT
+    for number in range(8):
+        record = Record(application="bank", kind=kind, payload=payload, group=str(number))
+        bench.receive(f"r{number}", record)
+    loop = bench.loop()
+    loop.before_commit = _crash
+
+    with pytest.raises(RuntimeError):
+        loop.step()
+    early = sum(bench.counted.values())
+    bench.run()
+
+    assert 0 < early < 8
+    assert bench.counted == {"repetitive": 8}

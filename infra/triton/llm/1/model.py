@@ -18,7 +18,7 @@ from typing import Any
 import triton_python_backend_utils as pb_utils
 from engine import Engine, news
 from request import Refused, Request, read
-from response import error_response, figures, pieces
+from response import error_response, figures, pieces, special_tokens
 from text import Text
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
@@ -43,6 +43,7 @@ class TritonPythonModel:
         config = json.loads(args["model_config"])
         parameters = {key: value["string_value"] for key, value in config["parameters"].items()}
         self._tokenizer = Tokenizer.from_file(parameters["tokenizer"])
+        self._special = special_tokens(self._tokenizer)
         self._engine = Engine(parameters)
         self._room = int(parameters.get("max_requests", MAX_REQUESTS))
         self._inbox: queue.Queue[Request | None] = queue.Queue()
@@ -147,7 +148,7 @@ class TritonPythonModel:
                 active.remove(request)
                 if not reason:
                     request.handle.cancel()  # it met a stop word
-                self._end(request, pieces(request, self._tokenizer) + figures(request, taken))
+                self._end(request, self._pieces(request) + figures(request, taken))
             elif request.streaming and request.unsent and now - request.sent_at >= pause_s:
                 self._send(request, now)
 
@@ -170,8 +171,11 @@ class TritonPythonModel:
         request.unsent += ready
         return reason
 
+    def _pieces(self, request: Request) -> list[Any]:
+        return pieces(request, self._tokenizer, self._special)
+
     def _send(self, request: Request, now: float) -> None:
-        request.sender.send(pb_utils.InferenceResponse(pieces(request, self._tokenizer)))
+        request.sender.send(pb_utils.InferenceResponse(self._pieces(request)))
         request.unsent, request.sent_at = "", now
 
     def _fail(self, active: list[Request], message: str) -> None:

@@ -8,14 +8,21 @@ from request import Request
 from text import spelled
 
 
-def pieces(request: Request, tokenizer: Any) -> list[Any]:
+def special_tokens(tokenizer: Any) -> frozenset[int]:
+    """Tokens that end or mark a text and are no part of it."""
+    added = tokenizer.get_added_tokens_decoder().items()
+    return frozenset(number for number, token in added if token.special)
+
+
+def pieces(request: Request, tokenizer: Any, special: frozenset[int]) -> list[Any]:
     """The text since the last response, or the whole where no deltas are wanted; the tokens
     since the last response with their log-probabilities, where these are."""
     text = request.unsent if request.delta and request.streaming else request.whole
     tensors = [_tensor("text_output", [text.encode()], numpy.object_)]
     if request.return_log_probs:
-        raw = [spelled(tokenizer.id_to_token(token)) for token, _ in request.fresh]
-        scores = [score for _, score in request.fresh]
+        fresh = [one for one in request.fresh if one[0] not in special]
+        raw = [spelled(tokenizer.id_to_token(token)) for token, _ in fresh]
+        scores = [score for _, score in fresh]
         tensors.append(_tensor("output_tokens", raw, numpy.object_))
         tensors.append(_tensor("output_log_probs", scores, numpy.float32))
     request.fresh.clear()

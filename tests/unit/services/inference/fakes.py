@@ -13,7 +13,7 @@ from libs.faults import Poison, Retryable
 from libs.rpc.auth import digest as key_digest
 from protos.inference.v1.inference_events_pb2 import EngineLoaded, GenerationServed
 from protos.registry.v1 import registry_events_pb2 as registry
-from services.inference.domain.generation import Ask, Delta, Finish, Message, Sampling
+from services.inference.domain.generation import Ask, Delta, Finish, Message, Sampling, Token
 from services.inference.domain.release import (
     Decoding,
     Engine,
@@ -33,6 +33,10 @@ CONTEXT_CHARACTERS = 60_000
 
 def word(index: int) -> str:
     return f"w{index}" if index == 0 else f" w{index}"
+
+
+JSON_WORDS = ('{"card": ', '"lost"', "}")
+"""Tokens of an answer that must be JSON."""
 
 
 def answer_of(tokens: int = WORDS) -> str:
@@ -90,6 +94,7 @@ class FakeGenerator:
     running: int = 0
     prompts: list[str] = field(default_factory=list)
     samplings: list[Sampling] = field(default_factory=list)
+    json_words: Sequence[str] = JSON_WORDS
 
     async def generate(
         self, digest: str, prompt: str, sampling: Sampling, timeout_s: float
@@ -103,14 +108,17 @@ class FakeGenerator:
         self.running += 1
         try:
             async with asyncio.timeout(timeout_s):
-                tokens = min(sampling.max_tokens, WORDS)
+                words = [word(index) for index in range(WORDS)]
+                words = list(self.json_words) if sampling.form else words
+                tokens = min(sampling.max_tokens, len(words))
                 for index in range(tokens):
                     if self.failure is not None and index == self.fail_after:
                         raise self.failure
                     if self.delay_s:
                         await asyncio.sleep(self.delay_s)
-                    yield Delta(word(index))
-                reason = "stop" if tokens == WORDS else "length"
+                    token = Token(words[index].encode(), -0.5)
+                    yield Delta(words[index], (token,) if sampling.logprobs else ())
+                reason = "stop" if tokens == len(words) else "length"
                 yield Finish(reason, len(prompt.split()), tokens, -0.5 * tokens)
         except TimeoutError as error:
             raise EngineFailed("the answer took too long", code="deadline") from error

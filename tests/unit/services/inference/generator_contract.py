@@ -1,17 +1,27 @@
 """What every `Generator` does. The fake and the Triton one are held to it."""
 
+import json
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from libs.faults import Poison
-from services.inference.domain.generation import Delta, Finish, Sampling
+from services.inference.domain.generation import Delta, Finish, Form, Sampling
 from services.inference.ports import EngineFailed, Generator
 
 PROMPT = "Say something about cards."
 UNKNOWN = "0" * 64
+SCHEMA = json.dumps(
+    {
+        "type": "object",
+        "properties": {"card": {"enum": ["lost", "stolen"]}},
+        "required": ["card"],
+        "additionalProperties": False,
+    }
+)
 
 
 @dataclass
@@ -25,15 +35,24 @@ class Subject:
     too_long: str = "card " * 20_000
 
 
-def sampling(max_tokens: int = 8) -> Sampling:
-    return Sampling(max_tokens, temperature=0.0, top_p=1.0, seed=7)
+def sampling(max_tokens: int = 8, **wishes: Any) -> Sampling:
+    return Sampling(max_tokens, temperature=0.0, top_p=1.0, seed=7, **wishes)
 
 
 async def collect(
-    subject: Subject, prompt: str = PROMPT, max_tokens: int = 8, timeout_s: float = 30.0
+    subject: Subject,
+    prompt: str = PROMPT,
+    max_tokens: int = 8,
+    timeout_s: float = 30.0,
+    **wishes: Any,
 ) -> list[Delta | Finish]:
-    pieces = subject.generator.generate(subject.digest, prompt, sampling(max_tokens), timeout_s)
+    wish = sampling(max_tokens, **wishes)
+    pieces = subject.generator.generate(subject.digest, prompt, wish, timeout_s)
     return [piece async for piece in pieces]
+
+
+def text_of(pieces: list[Delta | Finish]) -> str:
+    return "".join(piece.text for piece in pieces if isinstance(piece, Delta))
 
 
 class GeneratorContract:
@@ -60,6 +79,29 @@ class GeneratorContract:
 
         assert isinstance(finish, Finish)
         assert (finish.reason, finish.completion_tokens) == ("length", 2)
+
+    async def test_the_tokens_that_are_asked_for_make_up_the_text_and_its_probability(
+        self, subject: Subject
+    ) -> None:
+        pieces = await collect(subject, logprobs=True)
+
+        tokens = [token for piece in pieces if isinstance(piece, Delta) for token in piece.tokens]
+        finish = pieces[-1]
+        assert isinstance(finish, Finish)
+        assert b"".join(token.raw for token in tokens).decode() == text_of(pieces)
+        assert sum(token.logprob for token in tokens) == pytest.approx(
+            finish.cumulative_logprob, abs=1e-3
+        )
+
+    async def test_tokens_that_are_not_asked_for_are_not_given(self, subject: Subject) -> None:
+        pieces = await collect(subject)
+
+        assert not any(piece.tokens for piece in pieces if isinstance(piece, Delta))
+
+    async def test_an_answer_with_a_form_keeps_it(self, subject: Subject) -> None:
+        pieces = await collect(subject, max_tokens=40, form=Form(SCHEMA))
+
+        assert json.loads(text_of(pieces))["card"] in {"lost", "stolen"}
 
     async def test_the_same_request_gives_the_same_answer(self, subject: Subject) -> None:
         first = await collect(subject)

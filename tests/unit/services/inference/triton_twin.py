@@ -12,7 +12,7 @@ from tritonclient.grpc import service_pb2 as kserve
 from tritonclient.grpc import service_pb2_grpc
 
 from services.inference.adapters import tensors
-from tests.unit.services.inference.fakes import CONTEXT_CHARACTERS, WORDS, word
+from tests.unit.services.inference.fakes import CONTEXT_CHARACTERS, JSON_WORDS, WORDS, word
 
 HEADER = "triton-grpc-protocol-perennial-repository"
 
@@ -45,14 +45,16 @@ class TritonTwin(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
                 yield response
 
     async def _answer(self, inputs: dict[str, Any]) -> AsyncGenerator[Any, None]:
-        tokens = min(inputs["sampling_param_max_tokens"], WORDS)
-        for index in range(tokens):
+        guided = inputs.get("guided_decoding_guide_type") == ["json_schema"]
+        words = list(JSON_WORDS) if guided else [word(index) for index in range(WORDS)]
+        tokens = min(inputs["sampling_param_max_tokens"], len(words))
+        for text in words[:tokens]:
             if self.delay_s:
                 await asyncio.sleep(self.delay_s)
-            yield piece(word(index))
+            yield piece(text, logprobs=inputs.get("return_log_probs", False))
         if self.cut_short:
             return
-        reason = "stop" if tokens == WORDS else "length"
+        reason = "stop" if tokens == len(words) else "length"
         yield piece("", reason, len(inputs["text_input"][0].split()), tokens)
         final = kserve.ModelStreamInferResponse()
         final.infer_response.parameters["triton_final_response"].bool_param = True
@@ -102,13 +104,20 @@ def read(request: Any) -> dict[str, Any]:
     return found
 
 
-def piece(text: str, reason: str = "", asked: int = 0, tokens: int = 0) -> Any:
+def piece(
+    text: str, reason: str = "", asked: int = 0, tokens: int = 0, *, logprobs: bool = False
+) -> Any:
     """One response of the engine; the last one says how it ended."""
     response = kserve.ModelStreamInferResponse()
     inner = response.infer_response
     raw = text.encode()
     inner.outputs.add(name="text_output", datatype="BYTES", shape=[1])
     inner.raw_output_contents.append(struct.pack("<I", len(raw)) + raw)
+    if logprobs:
+        inner.outputs.add(name="output_tokens", datatype="BYTES", shape=[1])
+        inner.raw_output_contents.append(struct.pack("<I", len(raw)) + raw)
+        inner.outputs.add(name="output_log_probs", datatype="FP32", shape=[1])
+        inner.raw_output_contents.append(struct.pack("<f", -0.5))
     if reason:
         inner.outputs.add(name="finish_reason", datatype="BYTES", shape=[1])
         inner.raw_output_contents.append(struct.pack("<I", len(reason)) + reason.encode())

@@ -15,6 +15,7 @@ from services.monitor.domain.partition import Cells, Floats
 HALF_LIVES = (30.0, 120.0, 500.0, 2000.0)
 PRIOR_EVENTS = 15.0
 CONTAMINATIONS = (0.03, 0.1, 0.3)
+LEAST_SHARE = 1e-12
 
 Masks = NDArray[np.float64]
 
@@ -46,36 +47,46 @@ def fading(size: int) -> tuple[Floats, Floats]:
     return 0.5 ** (np.arange(size - 1, -1, -1) / halves), 0.5 ** (size / halves)
 
 
-def plug_in(widths: Floats, seen: Floats, expected: Floats, hits: Cells) -> Floats:
-    """Log e-value of a block for each half-life: bets that what grew lately goes on growing.
-
-    ``q_b ~ width_b (N_b + k mean_b) / (X_b + k mean_b)``, density ``q_b / width_b``: the tilt N / X
-    is shared by the strata, the widths are each event's own.
+def gains(widths: Floats, seen: Floats, expected: Floats, sets: Masks, hits: Cells) -> Floats:
+    """Log e-values of one block of each of D detectors.
 
     Args:
-        widths: ``(B, K)``, each row summing to 1: of the event's stratum.
-        seen, expected: ``(H, K)`` N and X, decayed counts in events.
-        hits: ``(B,)`` pieces that the block's p-values fell into.
+        widths: ``(D, B, K)``, each row summing to 1: of the event's stratum.
+        seen, expected: ``(D, H, K)`` N and X, decayed counts in events.
+        sets: ``(D, S, K)``.
+        hits: ``(D, B)`` pieces that the block's p-values fell into.
+    Returns:
+        ``(D, H + 3 S)``: `plug_in`, then `contamination`.
     """
-    prior = PRIOR_EVENTS * widths.mean(axis=0)
+    static = contamination(widths, sets, hits)
+    return np.concatenate([plug_in(widths, seen, expected, hits), static], axis=1)
+
+
+def plug_in(widths: Floats, seen: Floats, expected: Floats, hits: Cells) -> Floats:
+    """Bets that what grew lately goes on growing, ``(D, H)``, one for each half-life.
+
+    ``q_b ~ width_b (N_b + k mean_b) / (X_b + k mean_b)``, density ``q_b / width_b``: the tilt
+    N / X is shared by the strata, the widths are each event's own.
+    """
+    prior = PRIOR_EVENTS * widths.mean(axis=1)[:, None, :]
     ratios = (seen + prior) / (expected + prior)
-    logs = np.log(ratios)[:, hits] - np.log(ratios @ widths.T)
-    return np.asarray(logs.sum(axis=1))
+    logs = np.take_along_axis(np.log(ratios), hits[:, None, :], 2)
+    means = ratios @ widths.transpose(0, 2, 1)
+    return np.asarray((logs - np.log(means)).sum(axis=2))
 
 
 def contamination(widths: Floats, sets: Masks, hits: Cells) -> Floats:
-    """Log e-value of a block for each set A and contamination e.
+    """Bets on each set A with each contamination e, ``(D, 3 S)``, contamination by contamination.
 
-    With u the width of A: ``1 + (1 - u) e / u`` inside, ``1 - e`` outside; the mean is 1.
-
-    Returns:
-        ``(S * 3,)``, contamination by contamination.
+    With u the width of A: ``1 + (1 - u) e / u`` inside, ``1 - e`` outside; the mean is 1. A set
+    without cells is no bet.
     """
-    shares = widths @ sets.T
-    inside = sets.T[hits]
-    odds = inside * ((1 - shares) / shares)
-    outside = len(hits) - inside.sum(axis=0)
+    columns = sets.transpose(0, 2, 1)
+    shares = widths @ columns
+    inside = np.take_along_axis(columns, hits[:, :, None], 1)
+    odds = np.where(inside > 0, (1 - shares) / np.maximum(shares, LEAST_SHARE), 0.0)
+    outside = hits.shape[1] - inside.sum(axis=1)
     logs = [
-        np.log1p(odds * part).sum(axis=0) + outside * np.log1p(-part) for part in CONTAMINATIONS
+        np.log1p(odds * part).sum(axis=1) + outside * np.log1p(-part) for part in CONTAMINATIONS
     ]
-    return np.concatenate(logs)
+    return np.concatenate(logs, axis=1)

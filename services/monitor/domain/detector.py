@@ -24,8 +24,10 @@ Parameters. Blocks of 10 events; bets with half-lives of 30, 120, 500 and 2000 e
 contaminations of 3, 10 and 30 % (`bets`). State: about 2 kB.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -56,6 +58,10 @@ class Detector(Protocol):
     def statistic(self) -> float:
         """Natural log of the value; -inf before the first block."""
 
+    def lately(self) -> tuple[Floats, Floats]:
+        """``(K,)`` watched events per cell, weights halving every 30 events, and what the
+        reference gives for them, in any unit."""
+
     def restart(self) -> None:
         """After an alarm: back to the reference; draws go on, they never repeat."""
 
@@ -72,7 +78,8 @@ class PartitionCTM:
         counts: ``(S, K)`` rows per cell, calibration and stream.
         log_values: ``(J,)`` natural log of each M_j; -inf is 0.
         seen, expected: ``(H, K)`` decayed counts of hit pieces and of their widths.
-        blocks: settled so far.
+        recent: ``(K,)`` watched events per cell, weights halving every 30 events.
+        blocks: settled so far; value: natural log of the weighted sum of the M_j.
     """
 
     ordered: bool
@@ -82,7 +89,9 @@ class PartitionCTM:
     log_values: Floats
     seen: Floats
     expected: Floats
+    recent: Floats
     blocks: int = 0
+    value: float = -math.inf
     drawn: Floats = field(init=False, repr=False, compare=False)
     chunk: int = field(init=False, default=-1, repr=False, compare=False)
 
@@ -91,36 +100,25 @@ class PartitionCTM:
         np.add.at(self.counts, (strata, cells), 1.0)
 
     def settle(self, cells: Cells, strata: Cells) -> float:
-        size = self.counts.shape[1]
-        totals = self.counts.sum(axis=1, keepdims=True)
-        widths = ((self.counts + 0.5) / (totals + size / 2))[strata]
-        p = p_values(self.counts, cells, strata, self._draws())
-        hits = np.minimum((np.cumsum(widths, axis=1) <= p[:, None]).sum(axis=1), size - 1)
-        gains = np.concatenate(
-            [
-                bets.plug_in(widths, self.seen, self.expected, hits),
-                bets.contamination(widths, bets.suspects(size, self.ordered), hits),
-            ]
-        )
-        self.log_values = np.minimum(np.logaddexp(self.log_values, 0.0) + gains, LOG_CEILING)
-        weights, kept = bets.fading(len(cells))
-        self.seen = kept * self.seen + weights @ _indicators(size)[hits]
-        self.expected = kept * self.expected + weights @ widths
-        np.add.at(self.counts, (strata, cells), 1.0)
-        self.blocks += 1
+        settle([self], cells[None, :], strata[None, :])
         return self.statistic()
 
     def statistic(self) -> float:
-        weights = bets.log_weights(self.counts.shape[1], self.ordered)
-        return float(np.logaddexp.reduce(weights + self.log_values))
+        return self.value
+
+    def lately(self) -> tuple[Floats, Floats]:
+        alone = len(self.reference) == 1 or not self.expected[0].sum()
+        return self.recent, self.reference.sum(axis=0) if alone else self.expected[0]
 
     def restart(self) -> None:
         self.counts = self.reference.copy()
-        self.log_values = np.full_like(self.log_values, -np.inf)
+        self.log_values, self.value = np.full_like(self.log_values, -np.inf), -np.inf
         self.seen = np.zeros_like(self.seen)
         self.expected = np.zeros_like(self.expected)
+        self.recent = np.zeros_like(self.recent)
 
-    def _draws(self) -> Floats:
+    def draws(self) -> Floats:
+        """``(10,)`` uniform on [0, 1) for the next block."""
         chunk, place = divmod(self.blocks, DRAWN)
         if chunk != self.chunk:
             self.drawn = np.random.default_rng((self.seed, chunk)).random((DRAWN, BLOCK))
@@ -139,26 +137,108 @@ def detector(cells: int, ordered: bool, seed: int, strata: int = 1) -> Partition
         log_values=np.full(len(bets.log_weights(cells, ordered)), -np.inf),
         seen=np.zeros((kinds, cells)),
         expected=np.zeros((kinds, cells)),
+        recent=np.zeros(cells),
     )
 
 
-def p_values(counts: Floats, cells: Cells, strata: Cells, draws: Floats) -> Floats:
+def settle(detectors: Sequence[PartitionCTM], cells: Cells, strata: Cells) -> None:
+    """Fold one block of each of D detectors at once: numpy's calls are dear, their length is not.
+
+    Smaller partitions are filled up with cells of width 0.
+
+    Args:
+        cells, strata: ``(D, 10)``.
+    """
+    form = _form(tuple((found.counts.shape[1], found.ordered) for found in detectors))
+    rows = np.zeros((len(detectors), cells.shape[1], form.most))
+    tilts = np.ones((2, len(detectors), len(bets.HALF_LIVES), form.most))
+    values = np.full((len(detectors), form.weights.shape[1]), -np.inf)
+    for place, found in enumerate(detectors):
+        size = found.counts.shape[1]
+        rows[place, :, :size] = found.counts[strata[place]]
+        tilts[0, place, :, :size], tilts[1, place, :, :size] = found.seen, found.expected
+        values[place, form.kept[place]] = found.log_values
+
+    p = p_values(rows, cells, strata, np.array([found.draws() for found in detectors]))
+    totals = rows.sum(axis=2, keepdims=True)
+    widths = (rows + 0.5) / (totals + form.sizes[:, None, None] / 2) * form.real[:, None, :]
+    hits = (np.cumsum(widths, axis=2) <= p[:, :, None]).sum(axis=2)
+    hits = np.minimum(hits, form.sizes[:, None] - 1)
+    gains = bets.gains(widths, tilts[0], tilts[1], form.sets, hits)
+    values = np.minimum(np.logaddexp(values, 0.0) + gains, LOG_CEILING)
+
+    weights, kept = bets.fading(cells.shape[1])
+    landed = weights @ _indicators(form.most)[hits]
+    due, fell = weights @ widths, weights[0] @ _indicators(form.most)[cells]
+    logs = np.logaddexp.reduce(form.weights + values, axis=1)
+    for place, found in enumerate(detectors):
+        size = found.counts.shape[1]
+        found.seen = kept * found.seen + landed[place, :, :size]
+        found.expected = kept * found.expected + due[place, :, :size]
+        found.recent = kept[0] * found.recent + fell[place, :size]
+        found.log_values = values[place, form.kept[place]]
+        found.value = float(logs[place])
+        np.add.at(found.counts, (strata[place], cells[place]), 1.0)
+        found.blocks += 1
+
+
+def p_values(rows: Floats, cells: Cells, strata: Cells, draws: Floats) -> Floats:
     """Conformal p-values of one block, each event ranked among all of its stratum before it.
 
     Args:
-        counts: ``(S, K)`` before the block.
-        cells, strata: ``(B,)``; small, the work is B squared.
-        draws: ``(B,)`` uniform on [0, 1).
+        rows: ``(D, B, K)`` counts of each event's stratum before the block.
+        cells, strata: ``(D, B)``; small, the work is B squared.
+        draws: ``(D, B)`` uniform on [0, 1).
     """
-    rows = counts[strata]
-    place = np.arange(len(cells))
-    earlier = _earlier(len(cells)) & (strata[None, :] == strata[:, None])
-    equal = rows[place, cells]
-    smaller = np.cumsum(rows, axis=1)[place, cells] - equal
-    smaller = smaller + (earlier & (cells[None, :] < cells[:, None])).sum(axis=1)
-    equal = equal + (earlier & (cells[None, :] == cells[:, None])).sum(axis=1)
-    before = rows.sum(axis=1) + earlier.sum(axis=1)
-    return np.asarray((smaller + draws * (equal + 1)) / (before + 1))
+    earlier = _earlier(cells.shape[1]) & (strata[:, None, :] == strata[:, :, None])
+    below = (cells[:, None, :] < cells[:, :, None]) & earlier
+    same = (cells[:, None, :] == cells[:, :, None]) & earlier
+    place = cells[:, :, None]
+    equal = np.take_along_axis(rows, place, 2)[:, :, 0]
+    smaller = np.take_along_axis(np.cumsum(rows, axis=2), place, 2)[:, :, 0] - equal
+    smaller = smaller + below.sum(axis=2)
+    before = rows.sum(axis=2) + earlier.sum(axis=2)
+    return np.asarray((smaller + draws * (equal + same.sum(axis=2) + 1)) / (before + 1))
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How detectors of several sizes lie in one array.
+
+    Fields:
+        sizes: ``(D,)``, K each; most: the largest.
+        real: ``(D, most)`` 1 where a cell is one.
+        sets: ``(D, S, most)`` sets of cells that static bets are on, zeros where there is none.
+        kept: the places of each detector's bets among ``(4 + 3 S,)``.
+        weights: ``(D, 4 + 3 S)`` natural logs of the bets' stakes; -inf where there is none.
+    """
+
+    sizes: Cells
+    most: int
+    real: Floats
+    sets: Floats
+    kept: list[Cells]
+    weights: Floats
+
+
+@lru_cache(maxsize=4096)
+def _form(kinds: tuple[tuple[int, bool], ...]) -> _Form:
+    most = max(size for size, _ in kinds)
+    suspects = [bets.suspects(size, ordered) for size, ordered in kinds]
+    broad = max(len(found) for found in suspects)
+    plug_in, parts = len(bets.HALF_LIVES), len(bets.CONTAMINATIONS)
+    real = np.array([np.arange(most) < size for size, _ in kinds]).astype(np.float64)
+    sets = np.zeros((len(kinds), broad, most))
+    weights = np.full((len(kinds), plug_in + parts * broad), -np.inf)
+    kept: list[Cells] = []
+    for place, (size, ordered) in enumerate(kinds):
+        mine = len(suspects[place])
+        sets[place, :mine, :size] = suspects[place]
+        static = [plug_in + part * broad + np.arange(mine) for part in range(parts)]
+        kept.append(np.concatenate([np.arange(plug_in), *static]))
+        weights[place, kept[-1]] = bets.log_weights(size, ordered)
+    sizes = np.array([size for size, _ in kinds], np.int64)
+    return _Form(sizes, most, real, sets, kept, weights)
 
 
 @cache

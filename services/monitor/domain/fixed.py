@@ -34,6 +34,10 @@ class FixedReference:
     def statistic(self) -> float:
         return -np.inf if self.inner is None else self.inner.log_statistic
 
+    def lately(self) -> tuple[Floats, Floats]:
+        nothing = np.zeros(len(self.reference))
+        return nothing if self.inner is None else self.inner.seen[0], self.reference
+
     def restart(self) -> None:
         self.inner = None
 

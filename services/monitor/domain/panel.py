@@ -157,6 +157,7 @@ class _Maker:
         reason = self.reference.reasons[row]
         cells, tables = self.reference.intake[row], self.reference.intake_strata
         signal = self._signal(reason.name, "data", [row], [list(reason.labels)], [False])
+        signal.intake = True
         signal.every = correlation_length(cells, tables, False)
         signal.calibrate(cells[None, :: signal.every], tables[:: signal.every])
         return signal

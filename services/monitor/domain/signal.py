@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from services.monitor.domain.detector import BLOCK, PartitionCTM, detector
+from services.monitor.domain.detector import settle as settle_block
 from services.monitor.domain.fixed import FixedReference, fixed
 from services.monitor.domain.kernel import KernelCTM
 from services.monitor.domain.partition import Cells, Floats, Vectors
 from services.monitor.domain.sample import CellShift
 
 HISTORY = 500
-LATELY = 30.0
 JOINT = 2.0
 """P(any of the signals within T events) <= T / A makes the average run length of them all at
 least A / 2, however the signals depend on each other: each is held to twice its part."""
@@ -26,36 +26,19 @@ class Channel:
     Fields:
         column: of the assigned cells that it watches.
         labels: names of its K cells.
-        reference: ``(S, K)`` calibration rows per stratum and cell.
-        lately, due: ``(K,)`` watched events per cell, weights halving every 30 events, and what
-            the reference gives for their strata.
     """
 
     column: int
     labels: list[str]
     detector: PartitionCTM | FixedReference
-    reference: Floats
-    lately: Floats
-    due: Floats
-
-    def calibrate(self, cells: Cells, strata: Cells) -> None:
-        np.add.at(self.reference, (strata, cells), 1.0)
-        self.detector.calibrate(cells, strata)
-
-    def settle(self, cells: Cells, strata: Cells) -> None:
-        size = len(self.lately)
-        rows = self.reference[strata]
-        fading = 0.5 ** (len(cells) / LATELY)
-        self.lately = self.lately * fading + np.bincount(cells, minlength=size)
-        shares = rows / np.maximum(rows.sum(axis=1, keepdims=True), 1.0)
-        self.due = self.due * fading + shares.sum(axis=0)
-        self.detector.settle(cells, strata)
 
     def shifts(self) -> list[CellShift]:
-        expected, observed = self.due, self.lately / max(self.lately.sum(), 1.0)
-        if expected.sum() == 0:
-            expected = self.reference.sum(axis=0)
-        expected = expected / max(expected.sum(), 1.0)
+        """Shares of the reference and of the last events, weights halving every 30."""
+        observed, expected = self.detector.lately()
+        observed, expected = (
+            observed / max(observed.sum(), 1.0),
+            expected / max(expected.sum(), 1.0),
+        )
         rows = zip(self.labels, expected, observed, strict=True)
         return [CellShift(label, float(was), float(now)) for label, was, now in rows]
 
@@ -72,6 +55,7 @@ class Signal:
         segment: "label=value" of the events that it watches; "" = all.
         every: the reference's correlation length; one event of so many is watched.
         groups: clusters of the prompts within which it ranks; 1 = it ranks among all.
+        intake: it watches every event, those that the others leave out included.
         kernel: one more channel, over the embedding itself.
         calibrated: rows counted into the calibration.
         events: watched since the calibration was complete; offered: those left out included.
@@ -88,6 +72,7 @@ class Signal:
     every: int = 1
     groups: int = 1
     kernel: KernelCTM | None = None
+    intake: bool = False
     calibrated: int = 0
     events: int = 0
     offered: int = 0
@@ -96,6 +81,10 @@ class Signal:
     waiting: Vectors = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     history: Floats = field(default_factory=lambda: np.zeros((2, HISTORY)))
     points: int = 0
+
+    @property
+    def columns(self) -> list[int]:
+        return [channel.column for channel in self.channels]
 
     @property
     def threshold(self) -> float:
@@ -128,7 +117,7 @@ class Signal:
     def calibrate(self, cells: Cells, strata: Cells) -> None:
         """``(channels, n)`` cells and ``(n,)`` strata of calibration rows, thinned already."""
         for channel, row in zip(self.channels, cells, strict=True):
-            channel.calibrate(row, strata)
+            channel.detector.calibrate(row, strata)
         self.calibrated += cells.shape[1]
 
     def watch(self, cells: Cells, strata: Cells, vectors: Vectors | None = None) -> int | None:
@@ -137,22 +126,32 @@ class Signal:
         Returns:
             The place in this call of the event at which the signal rang; None when it did not.
         """
+        last = self.offer(cells, strata, vectors)
+        if last is not None:
+            settle([self])
+        return last if self.alarmed else None
+
+    def offer(self, cells: Cells, strata: Cells, vectors: Vectors | None = None) -> int | None:
+        """Take at most ten events as `watch` does, without settling.
+
+        Returns:
+            The place of the event that completed a block, which must be settled now.
+        """
         size = len(strata)
         if self.alarmed or not size:
             return None
-        places = np.arange(-self.offered % self.every, size, self.every)
+        if self.every > 1:
+            places = np.arange(-self.offered % self.every, size, self.every)
+            cells, strata = cells[:, places], strata[places]
+            vectors = None if vectors is None else vectors[places]
+        else:
+            places = np.arange(size)
         self.offered += size
         if not len(places):
             return None
-        if self.every > 1:
-            cells, strata = cells[:, places], strata[places]
-            vectors = None if vectors is None else vectors[places]
         waiting = self.pending.shape[1] if self.pending.size else 0
         self._join(cells, strata, vectors)
-        if self.pending.shape[1] < BLOCK:
-            return None
-        self._settle()
-        return int(places[BLOCK - waiting - 1]) if self.alarmed else None
+        return int(places[BLOCK - waiting - 1]) if self.pending.shape[1] >= BLOCK else None
 
     def restart(self) -> None:
         """After an alarm: back to the reference, to hear the next one."""
@@ -170,19 +169,42 @@ class Signal:
             more = np.concatenate([self.waiting, vectors]) if self.waiting.size else vectors
             self.waiting = more
 
-    def _settle(self) -> None:
+    def take(self) -> Cells:
+        """``(channels + 1, 10)`` cells and strata of the block that is complete."""
         block, self.pending = self.pending[:, :BLOCK], self.pending[:, BLOCK:]
-        for channel, row in zip(self.channels, block[:-1], strict=True):
-            channel.settle(row, block[-1])
         if self.kernel is not None:
             vectors, self.waiting = self.waiting[:BLOCK], self.waiting[BLOCK:]
             self.kernel.update(vectors)
+        return block
+
+    def close(self) -> None:
+        """The block is settled: is it an alarm?"""
         self.events += BLOCK
         value = self.statistic
         self.alarmed = value >= self.threshold
         self.history[:, :-1] = self.history[:, 1:]
         self.history[:, -1] = self.calibrated + self.events, value
         self.points = min(self.points + 1, HISTORY)
+
+
+def settle(signals: Sequence[Signal]) -> None:
+    """Settle the complete block of each of these, all at once."""
+    together: list[PartitionCTM] = []
+    cells: list[Cells] = []
+    strata: list[Cells] = []
+    for signal in signals:
+        block = signal.take()
+        for channel, row in zip(signal.channels, block[:-1], strict=True):
+            if isinstance(channel.detector, PartitionCTM):
+                together.append(channel.detector)
+                cells.append(row)
+                strata.append(block[-1])
+            else:
+                channel.detector.settle(row, block[-1])
+    if together:
+        settle_block(together, np.array(cells), np.array(strata))
+    for signal in signals:
+        signal.close()
 
 
 def channel(
@@ -195,5 +217,4 @@ def channel(
         watching = fixed(size, ordered, 0.05)
     else:
         watching = detector(size, ordered, seed, strata)
-    shares = np.zeros((strata, size))
-    return Channel(column, list(labels), watching, shares, np.zeros(size), np.zeros(size))
+    return Channel(column, list(labels), watching)

@@ -24,12 +24,12 @@ from services.monitor.domain.fitting import (
     fit,
 )
 from services.monitor.domain.held import Held
-from services.monitor.domain.intake import INTAKE, condition
+from services.monitor.domain.intake import condition
 from services.monitor.domain.panel import Calibration, Strata, panel, strata
 from services.monitor.domain.partition import Cells, unit
 from services.monitor.domain.recent import Recent, fingerprint, recent
 from services.monitor.domain.sample import Alarm, Sample
-from services.monitor.domain.signal import Signal
+from services.monitor.domain.signal import Signal, settle
 
 __all__ = ["MEAN_LOGPROB", "PROMPT_EMBEDDING", "Alarm", "Sample", "Watch", "watch"]
 
@@ -246,41 +246,52 @@ class Watch:
             return []
         block, self.intake = self.intake, Intake()
         cells, places = np.array(block.rows, np.int64).T, self.tables.places(block.strata)
+        watching = [signal for signal in self.signals if signal.intake and not signal.alarmed]
+        full: list[tuple[Signal, int]] = []
+        for signal in watching:
+            last = signal.offer(cells[signal.columns], places)
+            if last is not None:
+                full.append((signal, last))
+        settle([signal for signal, _ in full])
         alarms: list[Alarm] = []
-        for signal in self.signals:
-            names = [reason.name for reason in INTAKE]
-            if signal.name not in names:
+        for signal, last in full:
+            if not signal.alarmed:
                 continue
-            row = names.index(signal.name)
-            if (rang := signal.watch(cells[row][None, :], places)) is not None:
-                grown = int(np.argmax([shift.growth for shift in signal.channels[0].shifts()]))
-                if not grown:  # fewer broken prompts or copies are no incident
-                    signal.restart()
-                    continue
-                shown = evidence.recent(block.prompts, cells[row], grown)
-                alarms.append(self._alarm(signal, block.generations[rang], shown, ()))
+            grown = int(np.argmax([shift.growth for shift in signal.channels[0].shifts()]))
+            if not grown:  # fewer broken prompts or copies are no incident
+                signal.restart()
+                continue
+            shown = evidence.recent(block.prompts, cells[signal.columns[0]], grown)
+            alarms.append(self._alarm(signal, block.generations[last], shown, ()))
         return alarms
 
     def _compare(self, held: Held, cells: Cells, vectors: NDArray[np.float32]) -> list[Alarm]:
         self._remember(held, cells)
         places = self.tables.places(held.strata)
-        alarms: list[Alarm] = []
-        names = {reason.name for reason in INTAKE}
+        full: list[tuple[Signal, int]] = []
         for signal in self.signals:
-            if signal.alarmed or signal.name in names or (signal.cause == "input" and self.latched):
+            if signal.alarmed or signal.intake or (signal.cause == "input" and self.latched):
                 continue
-            mine = cells[[channel.column for channel in signal.channels]]
+            mine, tables = cells[signal.columns], signal.tables(places, cells[0])
             inside = mine[0] >= 0
             if signal.segment:
                 inside &= np.array([signal.segment in row for row in held.labels])
-            chosen, tables = np.flatnonzero(inside), signal.tables(places, cells[0])
+            chosen = np.flatnonzero(inside)
             if len(chosen) < len(places):
-                rang = signal.watch(mine[:, chosen], tables[chosen], vectors[chosen])
-            else:
-                rang = signal.watch(mine, tables, vectors)
-            if rang is not None:
-                alarms.append(self._explain(signal, held.generations[int(chosen[rang])]))
-        return alarms
+                mine, tables = mine[:, chosen], tables[chosen]
+            last = signal.offer(mine, tables, vectors[chosen] if signal.kernel else None)
+            if last is not None:
+                full.append((signal, int(chosen[last])))
+        settle([signal for signal, _ in full])
+        rang = [(signal, place) for signal, place in full if signal.alarmed]
+        return [
+            self._explain(signal, held.generations[place]) for signal, place in self._told(rang)
+        ]
+
+    def _told(self, rang: list[tuple[Signal, int]]) -> list[tuple[Signal, int]]:
+        """Of several alarms of the input at one event the first signal's."""
+        first = [signal for signal, _ in rang if signal.cause == "input"][:1]
+        return [(signal, at) for signal, at in rang if signal.cause != "input" or signal in first]
 
     def _remember(self, held: Held, cells: Cells) -> None:
         self.recent_prompts = (self.recent_prompts + held.prompts)[-REMEMBERED:]

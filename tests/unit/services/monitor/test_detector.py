@@ -3,9 +3,10 @@
 import math
 
 import numpy as np
+import pytest
 
 from services.monitor.domain import bets
-from services.monitor.domain.detector import BLOCK, PartitionCTM, detector, p_values
+from services.monitor.domain.detector import BLOCK, PartitionCTM, detector, p_values, settle
 
 SHARES = np.array([0.3, 0.25, 0.2, 0.1, 0.08, 0.05, 0.02])
 
@@ -28,12 +29,14 @@ def alarmed_at(found: PartitionCTM, stream: np.ndarray, log_threshold: float) ->
 
 def test_p_values_of_an_exchangeable_stream_are_uniform_and_independent() -> None:
     random = np.random.default_rng(1)
-    counts = np.bincount(random.choice(7, size=20, p=SHARES), minlength=7)[None, :].astype(float)
+    counts = np.bincount(random.choice(7, size=20, p=SHARES), minlength=7).astype(float)
     found = []
 
     for _ in range(400):
         cells = random.choice(7, size=BLOCK, p=SHARES)
-        found.append(p_values(counts, cells, np.zeros_like(cells), random.random(BLOCK)))
+        rows = np.tile(counts, (1, BLOCK, 1))
+        strata = np.zeros((1, BLOCK), np.int64)
+        found.append(p_values(rows, cells[None, :], strata, random.random((1, BLOCK)))[0])
         counts += np.bincount(cells, minlength=7)
 
     p = np.sort(np.concatenate(found))
@@ -44,11 +47,12 @@ def test_p_values_of_an_exchangeable_stream_are_uniform_and_independent() -> Non
 
 
 def test_a_p_value_ranks_the_event_among_all_before_it() -> None:
-    counts, cells, draws = np.array([[2.0, 3.0, 1.0]]), np.array([1, 1, 0]), np.full(3, 0.5)
+    rows = np.tile([2.0, 3.0, 1.0], (1, 3, 1))
+    cells, strata = np.array([[1, 1, 0]]), np.zeros((1, 3), np.int64)
 
-    p = p_values(counts, cells, np.zeros(3, np.int64), draws)
+    p = p_values(rows, cells, strata, np.full((1, 3), 0.5))
 
-    assert np.allclose(p, [(2 + 0.5 * 4) / 7, (2 + 0.5 * 5) / 8, 0.5 * 3 / 9])
+    assert np.allclose(p[0], [(2 + 0.5 * 4) / 7, (2 + 0.5 * 5) / 8, 0.5 * 3 / 9])
 
 
 def test_every_bet_has_mean_one_under_uniform_p_values() -> None:
@@ -58,11 +62,13 @@ def test_every_bet_has_mean_one_under_uniform_p_values() -> None:
     for ordered in (False, True):
         sets = bets.suspects(7, ordered)
         cells = [np.array([cell]) for cell in range(7)]
-        adaptive = [np.exp(bets.plug_in(SHARES[None, :], seen, expected, cell)) for cell in cells]
-        static = [np.exp(bets.contamination(SHARES[None, :], sets, cell)) for cell in cells]
+        widths = np.tile(SHARES, (7, 1, 1))
+        many = [np.tile(found, (7, 1, 1)) for found in (seen, expected, sets)]
+        adaptive = np.exp(bets.plug_in(widths, many[0], many[1], np.array(cells)))
+        static = np.exp(bets.contamination(widths, many[2], np.array(cells)))
 
-        assert np.allclose(SHARES @ np.array(adaptive), 1)
-        assert np.allclose(SHARES @ np.array(static), 1)
+        assert np.allclose(SHARES @ adaptive, 1)
+        assert np.allclose(SHARES @ static, 1)
         assert np.isclose(np.exp(bets.log_weights(7, ordered)).sum(), 1)
 
 
@@ -97,3 +103,57 @@ def test_the_statistic_stays_finite_however_long_the_change_lasts() -> None:
         found.settle(np.full(BLOCK, 6), np.zeros(BLOCK, np.int64))
 
     assert math.isfinite(found.statistic())
+
+
+def test_detectors_of_several_sizes_settle_together_as_each_does_alone() -> None:
+    random = np.random.default_rng(3)
+    sizes = ((7, True), (3, False), (1, False), (12, False))
+    together = [detector(size, ordered, 5 + size, 2) for size, ordered in sizes]
+    alone = [detector(size, ordered, 5 + size, 2) for size, ordered in sizes]
+    for one, other, (size, _) in zip(together, alone, sizes, strict=True):
+        cells, strata = random.integers(size, size=80), random.integers(2, size=80)
+        one.calibrate(cells, strata)
+        other.calibrate(cells, strata)
+
+    for _ in range(20):
+        cells = np.array([random.integers(size, size=BLOCK) for size, _ in sizes])
+        strata = random.integers(2, size=(len(sizes), BLOCK))
+        settle(together, cells, strata)
+        for other, row, places in zip(alone, cells, strata, strict=True):
+            other.settle(row, places)
+
+    for one, other in zip(together, alone, strict=True):
+        assert one.statistic() == pytest.approx(other.statistic())
+        assert np.allclose(one.counts, other.counts)
+        assert np.allclose(one.seen, other.seen)
+
+
+def test_a_daily_cycle_does_not_ring_where_each_stratum_has_its_counts() -> None:
+    """By day the first cells, by night the last ones; the stream is all night."""
+    day, night = SHARES, SHARES[::-1]
+    random = np.random.default_rng(4)
+    pooled, apart = detector(7, False, 1), detector(7, False, 1, 2)
+    cells = np.concatenate([random.choice(7, 300, p=day), random.choice(7, 300, p=night)])
+    strata = np.repeat([0, 1], 300)
+    pooled.calibrate(cells, np.zeros_like(strata))
+    apart.calibrate(cells, strata)
+
+    highest = [0.0, 0.0]
+    for _ in range(60):
+        block = random.choice(7, BLOCK, p=night)
+        highest[0] = max(highest[0], pooled.settle(block, np.zeros(BLOCK, np.int64)))
+        highest[1] = max(highest[1], apart.settle(block, np.ones(BLOCK, np.int64)))
+
+    assert highest[0] > math.log(100_000 / BLOCK) > highest[1]
+
+
+def test_after_a_restart_the_counts_are_the_reference_and_the_draws_go_on() -> None:
+    found = calibrated(2)
+    reference, first = found.counts.copy(), found.draws()
+    found.settle(np.full(BLOCK, 6), np.zeros(BLOCK, np.int64))
+
+    found.restart()
+
+    assert np.array_equal(found.counts, reference)
+    assert found.statistic() == -math.inf
+    assert not np.array_equal(found.draws(), first)

@@ -132,5 +132,4 @@ def workshop(settings: Settings) -> Workshop:
         base_model=settings.base_model.resolve(),
         max_tokens=settings.max_tokens,
         threads=settings.threads,
-        precision=settings.precision,
     )

@@ -1,7 +1,6 @@
 """The trainer's settings."""
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
 
@@ -28,8 +27,6 @@ class Settings(OperatorSettings, StatefulSettings):
     """Of one training job; more than the machine's cores makes it slower."""
     max_tokens: int = Field(default=1024, ge=16)
     """Longest pair that is trained on; longer rows are left out and counted."""
-    precision: Literal["q8_0", "f16"] = "q8_0"
-    """Of the CPU engine."""
     gate_rows: int = Field(default=16, ge=8)
     """Held-out rows on which an engine is compared with its weights; 16 take 15 s on two cores."""
     build_timeout_s: float = Field(default=1800.0, gt=0)

@@ -1,4 +1,4 @@
-"""What a finished run leaves: adapter, merged weights and the CPU engine's GGUF.
+"""What a finished run leaves: adapter and merged weights.
 
 Runs in the model environment.
 """
@@ -6,31 +6,24 @@ Runs in the model environment.
 from __future__ import annotations
 
 import json
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from peft import PeftModel, get_peft_model_state_dict
 from safetensors.torch import save_file
 
-from services.trainer.adapters import gguf
 from services.trainer.adapters.files import sha256
 
-RUNTIME = "openvino-genai"
 _CONFIG_KEYS = ("r", "lora_alpha", "target_modules", "layers_to_transform", "task_type")
 
 
-def export(model: PeftModel, base_model: Path, out: Path, precision: str) -> dict[str, Any]:
-    """Write ``adapter.safetensors``, ``merged.safetensors`` and ``model.gguf`` under ``out``.
+def export(model: PeftModel, base_model: Path, out: Path) -> dict[str, Any]:
+    """Write ``adapter.safetensors`` and ``merged.safetensors`` under ``out``.
 
-    The merge changes ``model`` in place. Returns paths and the engine's key for ``result.json``.
+    The merge changes ``model`` in place. Returns paths and the base's digest for ``result.json``.
     """
     out.mkdir(parents=True, exist_ok=True)
-    adapter, merged, engine = (
-        out / "adapter.safetensors",
-        out / "merged.safetensors",
-        out / "model.gguf",
-    )
+    adapter, merged = out / "adapter.safetensors", out / "merged.safetensors"
     config = model.peft_config["default"].to_dict()
     kept = {key: config[key] for key in _CONFIG_KEYS}
     kept = {key: sorted(v) if isinstance(v, set) else v for key, v in kept.items()}
@@ -46,16 +39,8 @@ def export(model: PeftModel, base_model: Path, out: Path, precision: str) -> dic
     save_file(
         {name: t.contiguous() for name, t in state.items()}, merged, metadata={"format": "pt"}
     )
-    gguf.convert(base_model, merged, engine, precision)
     return {
         "adapter": str(adapter),
         "merged": str(merged),
         "base_sha256": sha256(base_model / "model.safetensors"),
-        "engine": {
-            "weights": str(engine),
-            "runtime": RUNTIME,
-            "runtime_version": version(RUNTIME),
-            "precision": precision,
-            "hardware": "cpu",
-        },
     }

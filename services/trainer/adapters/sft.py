@@ -53,7 +53,6 @@ class Job:
     checkpoint_steps: int
     max_tokens: int
     threads: int
-    precision: str
     prompt_template: str = ""
 
     def adapter(self) -> Adapter:
@@ -62,7 +61,7 @@ class Job:
     def fingerprint(self) -> str:
         """Digest of what shapes the weights: the recipe, the rows and the base model."""
         shaping = {name: getattr(self, name) for name in self.__slots__}
-        for place in ("base_model", "threads", "checkpoint_steps", "precision"):
+        for place in ("base_model", "threads", "checkpoint_steps"):
             del shaping[place]
         shaping["train"] = sha256(Path(self.train))
         shaping["base"] = sha256(Path(self.base_model) / "model.safetensors")
@@ -137,7 +136,7 @@ def run(work: Path, emit: Emit) -> None:
     model, progress = train(job, work, emit)
     emit("exporting", step=progress.step)
     tail = progress.losses[-max(1, len(progress.losses) // 10) :]
-    result = export.export(model, Path(job.base_model), work / "out", job.precision)
+    result = export.export(model, Path(job.base_model), work / "out")
     result |= {
         "steps": progress.step,
         "train_loss": sum(tail) / len(tail),

@@ -3,8 +3,6 @@
 import math
 from dataclasses import dataclass, fields
 
-from services.trainer.domain.engine import EngineKey
-
 BAD_DATASET = "bad_dataset"
 BAD_RECIPE = "bad_recipe"
 CANCELLED = "cancelled"
@@ -66,16 +64,6 @@ class Result:
     base_sha256: str
     adapter: str
     merged: str
-    engine: str
-    runtime: str
-    runtime_version: str
-    precision: str
-    hardware: str
-
-    def engine_key(self, weights_sha256: str) -> EngineKey:
-        return EngineKey(
-            self.runtime, self.runtime_version, self.precision, self.hardware, weights_sha256
-        )
 
 
 def failure_code(code: str) -> str:

@@ -25,8 +25,6 @@ from services.trainer.wire import training
 log = structlog.get_logger()
 
 SAFETENSORS: Final = "application/vnd.safetensors"
-GGUF: Final = "application/vnd.gguf"
-JSON: Final = "application/json"
 AGAIN_S: Final = 1.0
 FETCHED: Final = "step-000000.safetensors"
 """Name of a stored checkpoint in a new attempt's directory: older than all that follow."""
@@ -40,14 +38,12 @@ class Workshop:
     base_model: Path
     max_tokens: int
     threads: int
-    precision: str
 
     def settings(self) -> dict[str, Any]:
         return {
             "base_model": str(self.base_model),
             "max_tokens": self.max_tokens,
             "threads": self.threads,
-            "precision": self.precision,
         }
 
 
@@ -147,16 +143,9 @@ class Attempt:
         found = training.result((work / "result.json").read_text())
         for weights in (found.adapter, found.merged):
             self.guard(Path(weights))
-        base = self.workshop.base_model
-        served = training.engine(
-            found,
-            self.store.put_file(Path(found.engine), GGUF),
-            self.store.put_file(base / "tokenizer.json", JSON),
-            (base / "chat_template.jinja").read_text(),
-        )
         adapter = self.store.put_file(Path(found.adapter), SAFETENSORS)
         merged = self.store.put_file(Path(found.merged), SAFETENSORS)
-        return training.completion(training.completed(request, found, adapter, merged, served))
+        return training.completion(training.completed(request, found, adapter, merged))
 
 
 def _fault(work: Path, ended: Exit) -> Poison | Retryable:

@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 
 from libs.faults import Poison
 from libs.sql.job import Job, JobState, Outcome, Progress
-from protos.common.v1.common_pb2 import Artifact, Engine, ModelVersion
+from protos.common.v1.common_pb2 import Artifact, ModelVersion
 from protos.training.v1 import training_service_pb2 as service
 from protos.training.v1.training_events_pb2 import Recipe as RecipeMessage
 from protos.training.v1.training_events_pb2 import (
@@ -122,7 +122,6 @@ def result(text: str) -> Result:
     told = json.loads(text)
     if not math.isfinite(told["train_loss"]):
         raise Poison(f"the loss ended at {told['train_loss']}", code="diverged")
-    engine = told["engine"]
     return Result(
         steps=told["steps"],
         train_loss=told["train_loss"],
@@ -130,36 +129,17 @@ def result(text: str) -> Result:
         base_sha256=told["base_sha256"],
         adapter=told["adapter"],
         merged=told["merged"],
-        engine=engine["weights"],
-        runtime=engine["runtime"],
-        runtime_version=engine["runtime_version"],
-        precision=engine["precision"],
-        hardware=engine["hardware"],
-    )
-
-
-def engine(found: Result, weights: Artifact, tokenizer: Artifact, chat_template: str) -> Engine:
-    return Engine(
-        digest=found.engine_key(weights.sha256).digest(),
-        runtime=found.runtime,
-        runtime_version=found.runtime_version,
-        precision=found.precision,
-        hardware=found.hardware,
-        weights=weights,
-        tokenizer=tokenizer,
-        chat_template=chat_template,
     )
 
 
 def completed(
-    request: TrainingRequested, found: Result, adapter: Artifact, merged: Artifact, served: Engine
+    request: TrainingRequested, found: Result, adapter: Artifact, merged: Artifact
 ) -> TrainingCompleted:
     model = ModelVersion(
         digest=merged.sha256,
         base_digest=found.base_sha256,
         adapter=adapter,
         merged=merged,
-        engine=served,
         dataset_digest=request.dataset_digest,
     )
     return TrainingCompleted(

@@ -98,7 +98,6 @@ def prepare(work: Path, base_model: Path, train: Path, **changes: Any) -> SftJob
         "checkpoint_steps": 2,
         "max_tokens": 1024,
         "threads": 2,
-        "precision": "q8_0",
     } | changes
     work.mkdir(parents=True, exist_ok=True)
     (work / "job.json").write_text(json.dumps(job))

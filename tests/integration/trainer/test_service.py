@@ -1,4 +1,5 @@
-"""The trainer as a process on real Kafka and S3: killed in the middle of a run, it ends it once."""
+"""The trainer as a process on real Kafka and S3: killed in the middle of a run and of a build,
+it ends each of them once."""
 
 import os
 import secrets
@@ -14,6 +15,9 @@ import pytest
 from libs.artifacts.minio import MinioStore
 from libs.events import codec
 from libs.events.topics import (
+    ENGINE_BUILT,
+    ENGINE_FAILED,
+    ENGINE_REQUESTED,
     TRAINING_COMPLETED,
     TRAINING_FAILED,
     TRAINING_PROGRESSED,
@@ -24,7 +28,7 @@ from libs.events.topics import (
 )
 from libs.kafka.confluent import KafkaSink, KafkaSource
 from libs.runtime.config import KafkaSettings, S3Settings
-from protos.training.v1.training_events_pb2 import Recipe, TrainingRequested
+from protos.training.v1.training_events_pb2 import EngineRequested, Recipe, TrainingRequested
 from tests.integration.trainer.conftest import PYTHON
 from tests.waiting import eventually
 
@@ -72,13 +76,17 @@ class TrainerProcess:
         finally:
             self.process.kill()
 
+    def building(self, build_id: str) -> bool:
+        """Whether the first attempt at a build has begun to work."""
+        return (self._home / "builds" / build_id / "attempt-1" / "engine").exists()
+
     def kill(self) -> None:
         self.process.kill()
         self.process.wait(10)
 
 
 class Tail(Generic[E]):
-    """The events of one run on a topic, as they come."""
+    """The events of one run or build on a topic, as they come."""
 
     def __init__(self, brokers: str, topic: Topic[E], run_id: str) -> None:
         settings = KafkaSettings(brokers=brokers)
@@ -90,7 +98,7 @@ class Tail(Generic[E]):
     def count(self) -> int:
         for record in self._source.poll(500, 0.2):
             event = codec.decode(self._topic, record.value or b"")
-            if getattr(event, "run_id", "") == self._run_id:
+            if self._run_id in {getattr(event, "run_id", ""), getattr(event, "build_id", "")}:
                 self.events.append(event)
         return len(self.events)
 
@@ -122,21 +130,39 @@ def test_a_killed_trainer_resumes_and_ends_its_run_once(
     with TrainerProcess(brokers, s3, base_model, tmp_path) as trainer:
         eventually(lambda: progressed.count() >= 3, within_s=START_S + RUN_S)
         trainer.kill()
-    with TrainerProcess(brokers, s3, base_model, tmp_path):
+    with TrainerProcess(brokers, s3, base_model, tmp_path) as trainer:
         eventually(lambda: completed.count() + failed.count() >= 1, within_s=START_S + RUN_S)
         eventually(lambda: started.count() >= 2, within_s=30)
+        build_id = f"build-{uuid4()}"
+        built, unbuilt = (Tail(brokers, topic, build_id) for topic in (ENGINE_BUILT, ENGINE_FAILED))
+        engine = EngineRequested(
+            build_id=build_id,
+            application=request.application,
+            model=completed.events[0].model,
+            held_out=request.train,
+        )
+        sink.send(ENGINE_REQUESTED, engine)
+        sink.flush()
+        eventually(lambda: trainer.building(build_id), within_s=60)
+        trainer.kill()
+    with TrainerProcess(brokers, s3, base_model, tmp_path):
+        eventually(lambda: built.count() + unbuilt.count() >= 1, within_s=START_S + RUN_S)
 
-    for tail in (started, progressed, completed, failed):
+    for tail in (started, progressed, completed, failed, built, unbuilt):
         tail.close()
     assert failed.events == []
     assert [event.attempt for event in started.events] == [1, 2]
     assert started.events[1].resumed_from_step >= 2
     [event] = completed.events
     assert event.steps == 6
-    engine = event.model.engine
-    head = MinioStore(s3).get(engine.weights, 400_000_000)[:4]
-    assert head == b"GGUF"
-    assert engine.chat_template
+    assert not event.model.HasField("engine")
+    assert unbuilt.events == []
+    [answer] = built.events
+    assert answer.passed, answer.reasons
+    store = MinioStore(s3)
+    assert store.get(answer.engine.weights, 400_000_000)[:4] == b"GGUF"
+    assert answer.engine.chat_template
+    assert b"attempt 2" in store.get(answer.log, 1_000_000)
 
 
 def _free_port() -> int:

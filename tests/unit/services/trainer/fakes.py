@@ -75,7 +75,6 @@ def succeeds(work: Path, on_line: Callable[[Mapping[str, Any]], None]) -> int:
         header = json.dumps({"__metadata__": {"name": name}}).encode()
         data = len(header).to_bytes(8, "little") + header
         (out / f"{name}.safetensors").write_bytes(data)
-    (out / "model.gguf").write_bytes(b"GGUF and weights")
     (work / "result.json").write_text(json.dumps(result(out)))
     return 0
 
@@ -88,13 +87,6 @@ def result(out: Path) -> dict[str, Any]:
         "base_sha256": "b" * 64,
         "adapter": str(out / "adapter.safetensors"),
         "merged": str(out / "merged.safetensors"),
-        "engine": {
-            "weights": str(out / "model.gguf"),
-            "runtime": "openvino-genai",
-            "runtime_version": "1",
-            "precision": "q8_0",
-            "hardware": "cpu",
-        },
     }
 
 
@@ -156,7 +148,7 @@ class Trainer:
 
     @property
     def attempt(self) -> Attempt:
-        workshop = Workshop(self.home / "runs", self.home / "base", 1024, 2, "q8_0")
+        workshop = Workshop(self.home / "runs", self.home / "base", 1024, 2)
         return Attempt(workshop, self.store, SqlDiary(self.engine), self.job, guard)
 
     def worker(self) -> JobWorker:

@@ -34,9 +34,7 @@ async def test_a_run_ends_with_its_model_stored_and_announced(tmp_path: Path) ->
     assert completed.run_id == "run-1"
     assert model.digest == model.merged.sha256 != model.adapter.sha256
     assert model.dataset_digest == "d" * 64
-    assert trainer.store.get(model.engine.weights, 100) == b"GGUF and weights"
-    assert model.engine.chat_template == "{{ messages }}"
-    assert len(model.engine.digest) == 64
+    assert not model.HasField("engine")  # a build of its own makes it
 
 
 async def test_every_step_is_told(tmp_path: Path) -> None:

@@ -52,3 +52,6 @@ QUEUE_SECONDS: Final = Histogram(
 WAITING: Final = Gauge("perennial_requests_waiting", "Requests that wait for a place")
 CACHE_HITS: Final = Counter("perennial_cache_total", "Looked up answers", ["outcome"])
 CACHE_BYTES: Final = Gauge("perennial_cache_bytes", "Kept answers")
+REPAIRS: Final = Counter(
+    "perennial_json_repairs_total", "Answers asked for again, because they were not the JSON wanted"
+)

@@ -15,11 +15,12 @@ from libs.runtime.clock import Clock
 from services.inference.domain import prompt
 from services.inference.domain.assignment import Assignment
 from services.inference.domain.cache import Cache, merged
-from services.inference.domain.generation import Delta, Finish, Served, sampling
+from services.inference.domain.generation import Delta, Finish, Message, Sampling, Served, sampling
 from services.inference.domain.loaded import LoadedEngines
-from services.inference.domain.release import Engine, Release, Role
+from services.inference.domain.release import Engine, Provider, Release, Role
 from services.inference.handlers import instruments
 from services.inference.handlers.external import External
+from services.inference.handlers.forming import held, repaired
 from services.inference.handlers.generation import Generation, Trace
 from services.inference.ports import EngineFailed, Generator, Journal
 from services.inference.wire import events
@@ -142,7 +143,7 @@ class Runner:
         try:
             if release.engine.provider is not None and self.external is not None:
                 said = prompt.wrapped(release, ask.messages, ask.variables)
-                return self.external.generate(release.engine.provider, said, wish, timeout_s)
+                return self._abroad(release.engine.provider, said, wish, timeout_s)
             text = prompt.render(release, ask.messages, ask.variables)
         except prompt.BadVariable as error:
             raise Poison(str(error), code="invalid_value", param=_variable(error.name)) from error
@@ -150,7 +151,20 @@ class Runner:
             raise Poison(str(error), code="too_long", param="messages") from error
         except (TemplateError, TypeError) as error:
             raise EngineFailed("the release's template failed", code="bad_template") from error
-        return self.generator.generate(release.engine.digest, text, wish, timeout_s)
+        pieces = self.generator.generate(release.engine.digest, text, wish, timeout_s)
+        return pieces if wish.form is None else held(pieces, wish.form)
+
+    def _abroad(
+        self, provider: Provider, said: tuple[Message, ...], wish: Sampling, timeout_s: float
+    ) -> AsyncGenerator[Delta | Finish, None]:
+        """By an external provider, of whom nothing is known."""
+        assert self.external is not None
+        external, ends_s = self.external, self.clock.monotonic() + timeout_s
+
+        def ask(messages: tuple[Message, ...]) -> AsyncGenerator[Delta | Finish, None]:
+            return external.generate(provider, messages, wish, ends_s - self.clock.monotonic())
+
+        return ask(said) if wish.form is None else repaired(ask, said, wish.form)
 
     def _keep(self, generation: Generation, trace: Trace) -> Served:
         served = _served(generation, trace, self.clock)

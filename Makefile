@@ -116,6 +116,23 @@ integration: setup ## Tests on the real broker, store and databases
 e2e: setup ## Tests on the whole stack
 	@$(PYTEST) tests/e2e
 
+## Benchmarks beside other systems: results in .perennial/bench
+
+.PHONY: bench-drift
+SEEDS ?= 20
+$(BUILD)/bench-drift.lock: infra/locks/bench-drift.txt | uv
+	@mkdir -p $(BUILD)
+	$(call synchronised,.venv-bench,bench-drift,$<,)
+	cp $< $@
+
+bench-drift: setup $(BUILD)/bench-drift.lock ## Drift detectors beside river, alibi-detect and Evidently [SEEDS=20]
+	@export CUDA_VISIBLE_DEVICES= TQDM_DISABLE=1
+	$(PY) -m tests.bench.drift.texts
+	[ -e .perennial/bench/drift/embedded.npz ] || $(MODEL_PY) -m tests.bench.drift.embed
+	$(PY) -m tests.bench.drift.run ours --seeds $(SEEDS)
+	.venv-bench/bin/python -W ignore -m tests.bench.drift.run peers --seeds $(SEEDS)
+	$(PY) -m tests.bench.drift.report
+
 .PHONY: protos check check-protos check-buf check-python check-imports check-compose
 protos: $(BUILD)/platform.lock ## Regenerate the code of protos/
 	@$(call generate,.)
@@ -158,4 +175,4 @@ endef
 
 .PHONY: clean
 clean: down ## Remove what setup and the stack have made
-	rm -rf .venv .venv-model $(BUILD) .perennial .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-model .venv-bench $(BUILD) .perennial .mypy_cache .ruff_cache .import_linter_cache .hypothesis

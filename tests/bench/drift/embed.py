@@ -1,4 +1,4 @@
-"""``python -m tests.bench.drift.embed TEXTS.json OUT.npz``: in the model environment, once.
+"""``python -m tests.bench.drift.embed``: in the model environment, once.
 
 MiniLM-L6-v2 on OpenVINO, as the stack serves it; 64 tokens of each text.
 """
@@ -12,6 +12,7 @@ import openvino
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+HOME = Path(".perennial/bench/drift")
 MODEL = Path(".build/embedding")
 BATCH = 32
 TOKENS = 64
@@ -37,7 +38,7 @@ def embed(texts: list[str]) -> NDArray[np.float16]:
 
 
 if __name__ == "__main__":
-    pools: dict[str, list[str]] = json.loads(Path(sys.argv[1]).read_text())
+    pools: dict[str, list[str]] = json.loads((HOME / "texts.json").read_text())
     joined = embed([text for texts in pools.values() for text in texts])
     edges = np.cumsum([len(texts) for texts in pools.values()])[:-1]
-    np.savez(sys.argv[2], **dict(zip(pools, np.split(joined, edges), strict=True)))
+    np.savez(HOME / "embedded.npz", **dict(zip(pools, np.split(joined, edges), strict=True)))

@@ -6,7 +6,7 @@ topics move it, and noise of 0.08 nat. A behaviour change lowers it by half of t
 """
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -19,8 +19,8 @@ Places = NDArray[np.int64]
 
 REFERENCE: Final = 2000
 CHANGE: Final = 1000
-AFTER: Final = 6000
-QUIET: Final = 20000
+AFTER: Final = 3000
+QUIET: Final = 10000
 DAY: Final = 1000
 STRATA: Final = 4
 STICKS: Final = 25
@@ -108,20 +108,28 @@ CHANGES: Final = (
     Scenario("length", length_factor=1.25, about="length"),
     Scenario("behaviour", logprob_step=-NOISE / 2, about="logprob"),
 )
+_PLAIN: Final = Scenario("reference")
 SCENARIOS: Final = {scenario.name: scenario for scenario in (*QUIETS, *CHANGES)}
 
 
 def stream(pools: Pools, scenario: Scenario, seed: int) -> Stream:
-    random = np.random.default_rng((zlib.crc32(scenario.name.encode()), seed))
-    watched = QUIET if scenario.quiet else CHANGE + AFTER
-    count = REFERENCE + watched
-    since = np.arange(count) - REFERENCE - CHANGE
-    changed = (since >= 0) & (not scenario.quiet)
-    rows, episode = _RHYTHMS[scenario.rhythm](pools, random, count)
+    """The reference depends on the rhythm and the seed alone, the events on the scenario too."""
+    before = _events(pools, replace(_PLAIN, rhythm=scenario.rhythm), seed, REFERENCE, None)
+    watched = QUIET if scenario.quiet else CHANGE + max(AFTER, scenario.ramp + 1000)
+    after = _events(pools, scenario, seed, watched, None if scenario.quiet else CHANGE)
+    after.episode[:] += REFERENCE
+    columns = ("vectors", "length", "language", "logprob", "episode", "stratum")
+    joined = [np.concatenate([getattr(before, c), getattr(after, c)]) for c in columns]
+    return Stream(*joined, change=after.change)
 
+
+def _events(pools: Pools, scenario: Scenario, seed: int, count: int, change: int | None) -> Stream:
+    random = np.random.default_rng((zlib.crc32(scenario.name.encode()), seed))
+    since = np.arange(count) - (count if change is None else change)
+    rows, episode = _RHYTHMS[scenario.rhythm](pools, random, count)
     share = scenario.share * np.clip((since + 1) / max(scenario.ramp, 1), 0, 1)
-    joins = changed & (random.random(count) < share)
     if scenario.added:
+        joins = random.random(count) < share
         rows = np.where(joins, _draw(pools, random, scenario.added, count), rows)
     vectors = pools.vectors[rows]
     direction = np.random.default_rng(seed).normal(size=vectors.shape[1])
@@ -129,13 +137,18 @@ def stream(pools: Pools, scenario: Scenario, seed: int) -> Stream:
     start, end = pools.spans[texts.LANGUAGES]
     return Stream(
         vectors=vectors,
-        length=pools.words[rows] * np.where(changed, scenario.length_factor, 1.0),
+        length=pools.words[rows] * np.where(since >= 0, scenario.length_factor, 1.0),
         language=((rows >= start) & (rows < end)).astype(np.int64),
-        logprob=logprob + np.where(changed, scenario.logprob_step, 0.0),
+        logprob=logprob + np.where(since >= 0, scenario.logprob_step, 0.0),
         episode=episode,
-        stratum=np.arange(count) * STRATA // DAY % STRATA,
-        change=None if scenario.quiet else CHANGE,
+        stratum=_part(count),
+        change=change,
     )
+
+
+def _part(count: int) -> Places:
+    """Part of the day of each event."""
+    return np.asarray(np.arange(count) * STRATA // DAY % STRATA, np.int64)
 
 
 def _draw(pools: Pools, random: np.random.Generator, domain: str, count: int) -> Places:
@@ -171,8 +184,7 @@ def _sticky(pools: Pools, random: np.random.Generator, count: int) -> tuple[Plac
 
 def _seasonal(pools: Pools, random: np.random.Generator, count: int) -> tuple[Places, Places]:
     """Four parts of a day of 1,000 events, each with its own mix; the mean is the base mix."""
-    stratum = np.arange(count) * STRATA // DAY % STRATA
-    chat = np.array([0.02, 0.2, 0.38, 0.2])[stratum]
+    chat = np.array([0.02, 0.2, 0.38, 0.2])[_part(count)]
     mixes = np.stack([0.9 - chat, chat, np.full(count, 0.1)], axis=1)
     domains = (random.random(count)[:, None] > np.cumsum(mixes, axis=1)).sum(axis=1)
     return _mixed(pools, random, np.minimum(domains, 2)), np.arange(count)

@@ -1,4 +1,6 @@
-"""Real texts of eight domains, from packages that `make setup` and `make bench-drift` install.
+"""``python -m tests.bench.drift.texts``: real texts of eight domains, once.
+
+They come from packages that `make setup` and `make bench-drift` install.
 
 Two domains, ``telecom`` and ``writing``, are held out: no constant of any detector was chosen
 with them in sight.
@@ -21,6 +23,8 @@ FAR, NEAR, LANGUAGES = "python", "tasks", "languages"
 HELD_NEAR, HELD_FAR = "telecom", "writing"
 LIMITS: Final = {BANK: 5000, FAR: 2500, LANGUAGES: 2500, HELD_FAR: 600}
 MAX_CHARACTERS: Final = 300
+OUT: Final = Path(".perennial/bench/drift/texts.json")
+PACKAGES: Final = "lib/python3.11/site-packages"
 TAU: Final = "inspect_evals/tau2/data/domains"
 FRESH: Final = "inspect_evals/abstention_bench/data/freshqa/FreshQA_v12182024.csv"
 
@@ -99,3 +103,14 @@ def _writing(path: Path) -> Iterator[str]:
     for line in path.read_text(encoding="utf-8").splitlines():
         if (query := str(json.loads(line)["query"]))[:MAX_CHARACTERS].isascii():
             yield query
+
+
+def main() -> None:
+    if not OUT.exists():
+        OUT.parent.mkdir(parents=True, exist_ok=True)
+        found = pools(Path(f".venv-model/{PACKAGES}"), Path(f".venv-bench/{PACKAGES}"))
+        OUT.write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

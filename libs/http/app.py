@@ -22,7 +22,11 @@ log = structlog.get_logger()
 REQUEST_ID: Final = "x-request-id"
 LINGER_BYTES: Final = 64 * 1024 * 1024
 LINGER_S: Final = 5.0
+BODY_S: Final = 60.0
+LEAST_BYTES_PER_S: Final = 64 * 1024
+"""Large bodies get a second more for each so many bytes."""
 TOO_LARGE: Final = "body_too_large"
+TOO_SLOW: Final = "body_too_slow"
 _STATUS: Final = {
     faults.NOT_FOUND: 404,
     faults.UNAUTHENTICATED: 401,
@@ -30,6 +34,7 @@ _STATUS: Final = {
     faults.RESOURCE_EXHAUSTED: 429,
     faults.FAILED_PRECONDITION: 409,
     TOO_LARGE: 413,
+    TOO_SLOW: 408,
 }
 
 
@@ -69,26 +74,42 @@ async def _bug(request: Request, error: Exception) -> Response:
 
 
 class Bounded:
-    """Gives each request an id and refuses a body above the bound, announced or streamed."""
+    """Gives each request an id and refuses a body above the bound, announced or streamed, or
+    one that is not there in time."""
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int, tell: Telling = problem) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        max_body_bytes: int,
+        tell: Telling = problem,
+        body_s: float = BODY_S,
+    ) -> None:
         self._app = app
         self._max = max_body_bytes
         self._tell = tell
+        self._body_s = body_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         headers: dict[bytes, bytes] = dict(scope["headers"])
         request_id = headers.get(REQUEST_ID.encode(), new_event_id().encode())[:128]
-        seen = 0
+        seen, more = 0, True
+        ends_s = asyncio.get_running_loop().time() + self._body_s
 
         async def bounded() -> Message:
-            nonlocal seen
-            message = await receive()
+            nonlocal seen, more
+            if not more:  # what comes now is the client's leaving
+                return await receive()
+            try:
+                async with asyncio.timeout_at(ends_s + seen / LEAST_BYTES_PER_S):
+                    message = await receive()
+            except TimeoutError:
+                raise Poison("the body comes too slowly", code=TOO_SLOW) from None
             seen += len(message.get("body", b""))
             if seen > self._max:
                 raise Poison(f"the body is above {self._max} bytes", code=TOO_LARGE)
+            more = message.get("more_body", False)
             return message
 
         async def named(message: Message) -> None:

@@ -1,6 +1,7 @@
 """uvicorn as a Part, inside the service's loop; the service owns the signals."""
 
 import asyncio
+from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
@@ -8,6 +9,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
+from libs.http.patience import HEAD_S, PatientProtocol
 from libs.runtime.config import DoorSettings
 
 log = structlog.get_logger()
@@ -19,11 +21,14 @@ POLL_S: Final = 0.02
 class HttpServer:
     name = "http"
 
-    def __init__(self, settings: DoorSettings, app: ASGIApp, drain_s: int = 10) -> None:
+    def __init__(
+        self, settings: DoorSettings, app: ASGIApp, drain_s: int = 10, head_s: float = HEAD_S
+    ) -> None:
         self._settings = settings
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
+                http=partial(PatientProtocol, head_s=head_s),  # type: ignore[arg-type]  # it is called, no more
                 host=settings.host,
                 port=settings.port,
                 log_config=None,

@@ -190,7 +190,7 @@ class Runner:
 
 
 def _variable(name: str) -> str:
-    return f"variables.{name}" if name else "messages"
+    return f"prompt_variables.{name}" if name else "messages"
 
 
 async def _replayed(

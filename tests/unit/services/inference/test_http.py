@@ -2,16 +2,25 @@
 
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import openai
+import pydantic
 import pytest
 
+from services.inference.domain.release import Prompt, Role, Route
 from services.inference.domain.serving import Limits, Serving
 from services.inference.ports import EngineFailed
 from tests.unit.services.inference.doors import Doors
-from tests.unit.services.inference.fakes import CHAMPION, KEY, answer_of, eventually, table
+from tests.unit.services.inference.fakes import (
+    CHAMPION,
+    KEY,
+    answer_of,
+    eventually,
+    release,
+    table,
+)
 
 MESSAGES: list[Any] = [{"role": "user", "content": "Where is my card?"}]
 
@@ -124,6 +133,286 @@ async def test_no_key_is_refused(doors: Doors) -> None:
         answer = await client.post(f"{doors.url}/chat/completions", json={})
 
     assert answer.status_code == 401
+
+
+async def test_several_choices_are_generations_of_one_episode_and_one_release(
+    doors: Doors, client: openai.AsyncOpenAI
+) -> None:
+    answer = await client.chat.completions.create(model="support", messages=MESSAGES, n=3, seed=5)
+
+    ids = [(choice.model_extra or {})["generation_id"] for choice in answer.choices]
+    assert [choice.index for choice in answer.choices] == [0, 1, 2]
+    assert all(choice.message.content == answer_of() for choice in answer.choices)
+    assert sorted(ids) == sorted(event.generation_id for event in doors.events.served)
+    assert len({event.episode_id for event in doors.events.served}) == 1
+    assert sorted(each.seed for each in doors.generator.samplings) == [5, 6, 7]
+    assert answer.usage is not None
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (4, 24)
+
+
+async def test_several_choices_stream_side_by_side(client: openai.AsyncOpenAI) -> None:
+    stream = await client.chat.completions.create(
+        model="support",
+        messages=MESSAGES,
+        n=2,
+        stream=True,
+        stream_options={"include_usage": True},
+    )
+
+    texts, ends = {0: "", 1: ""}, {}
+    async for chunk in stream:
+        for choice in chunk.choices:
+            texts[choice.index] += choice.delta.content or ""
+            ends[choice.index] = choice.finish_reason
+    assert texts == {0: answer_of(), 1: answer_of()}
+    assert ends == {0: "stop", 1: "stop"}
+    assert chunk.usage is not None
+    assert chunk.usage.completion_tokens == 16
+
+
+async def test_one_choice_that_fails_cancels_the_others(
+    doors: Doors, client: openai.AsyncOpenAI
+) -> None:
+    doors.generator.failure = EngineFailed("the engine is away", code="engine_down")
+    doors.generator.fail_after = 2
+
+    with pytest.raises(openai.InternalServerError):
+        await client.chat.completions.create(model="support", messages=MESSAGES, n=3)
+
+    await eventually(lambda: len(doors.events.served) == 3, "an event of every choice")
+    assert doors.generator.running == 0
+
+
+async def test_the_log_probabilities_of_an_answer_are_those_of_its_tokens(
+    client: openai.AsyncOpenAI,
+) -> None:
+    answer = await client.chat.completions.create(
+        model="support", messages=MESSAGES, logprobs=True, top_logprobs=0
+    )
+
+    logprobs = answer.choices[0].logprobs
+    assert logprobs is not None
+    assert logprobs.content is not None
+    assert "".join(each.token for each in logprobs.content) == answer_of()
+    assert [each.logprob for each in logprobs.content] == [-0.5] * 8
+
+
+async def test_every_parameter_reaches_the_engine(doors: Doors, client: openai.AsyncOpenAI) -> None:
+    await client.chat.completions.create(
+        model="support",
+        messages=MESSAGES,
+        frequency_penalty=0.5,
+        presence_penalty=-0.5,
+        top_p=0.25,
+        extra_body={"top_k": 7},
+        metadata={"retrieval_score": "0.75", "guard_verdict": "flag", "shop": "7"},
+    )
+
+    (wish,), (event,) = doors.generator.samplings, doors.events.served
+    assert (wish.frequency_penalty, wish.presence_penalty) == (0.5, -0.5)
+    assert (wish.top_p, wish.top_k) == (0.25, 7)
+    assert (event.retrieval_score, event.guard_verdict) == (0.75, "flag")
+    assert dict(event.labels) == {"shop": "7"}
+
+
+class CardState(pydantic.BaseModel):
+    card: Literal["lost", "stolen"]
+
+
+async def test_an_answer_is_parsed_into_the_class_that_was_asked_for(
+    client: openai.AsyncOpenAI,
+) -> None:
+    answer = await client.chat.completions.parse(
+        model="support", messages=MESSAGES, response_format=CardState
+    )
+
+    assert answer.choices[0].message.parsed == CardState(card="lost")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_json_that_was_cut_is_an_error(client: openai.AsyncOpenAI, stream: bool) -> None:
+    async def asked() -> None:
+        answer = await client.chat.completions.create(
+            model="support",
+            messages=MESSAGES,
+            max_tokens=2,
+            response_format={"type": "json_object"},
+            stream=stream,
+        )
+        if isinstance(answer, openai.AsyncStream):
+            _ = [chunk async for chunk in answer]
+
+    with pytest.raises(openai.APIError, match="max_tokens ended it") as refusal:
+        await asked()
+
+    assert refusal.value.code == "invalid_json_answer"
+
+
+async def test_a_schema_that_is_not_taken_is_refused_by_name(client: openai.AsyncOpenAI) -> None:
+    schema: Any = {"name": "card", "schema": {"properties": {"a": {"uniqueItems": True}}}}
+
+    with pytest.raises(openai.BadRequestError, match="uniqueItems") as refusal:
+        await client.chat.completions.create(
+            model="support",
+            messages=MESSAGES,
+            response_format={"type": "json_schema", "json_schema": schema},
+        )
+
+    assert refusal.value.param == "response_format.json_schema.schema"
+    assert refusal.value.code == "unsupported_schema"
+
+
+async def test_variables_stand_in_for_messages(doors: Doors, client: openai.AsyncOpenAI) -> None:
+    prompting = release(
+        "champion", prompt_template="Where is {{ thing }}?", prompt=Prompt(3, ("thing",))
+    )
+    doors.routing.set(table(Route(prompting, Role.CHAMPION, 1.0)))
+
+    await client.chat.completions.create(
+        model="support", messages=[], extra_body={"prompt_variables": {"thing": "my card"}}
+    )
+    with pytest.raises(openai.BadRequestError, match="no such variable") as refusal:
+        await client.chat.completions.create(
+            model="support", messages=[], extra_body={"prompt_variables": {"thin": "my card"}}
+        )
+
+    assert doors.generator.prompts == ["Where is my card?"]
+    assert refusal.value.param == "prompt_variables.thin"
+    event = doors.events.served[0]
+    assert (event.prompt_version, dict(event.variables)) == (3, {"thing": "my card"})
+
+
+async def test_a_completion_continues_a_prompt(doors: Doors, client: openai.AsyncOpenAI) -> None:
+    answer = await client.completions.create(
+        model="support", prompt="Where is my card?", max_tokens=3, logprobs=0
+    )
+    stream = await client.completions.create(model="support", prompt="Hi", stream=True)
+    chunks = [chunk async for chunk in stream]
+
+    assert (answer.object, answer.choices[0].text) == ("text_completion", answer_of(3))
+    assert answer.choices[0].finish_reason == "length"
+    assert answer.choices[0].logprobs is not None
+    assert answer.choices[0].logprobs.token_logprobs == [-0.5] * 3
+    assert answer.choices[0].logprobs.text_offset == [0, 2, 5]
+    assert "".join(chunk.choices[0].text for chunk in chunks) == answer_of()
+    assert [event.prompt for event in doors.events.served] == ["Where is my card?", "Hi"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "param"),
+    [
+        ({"prompt": ["a", "b"]}, "prompt"),
+        ({"prompt": ""}, "messages"),
+        ({"echo": True}, "echo"),
+        ({"suffix": "x"}, "suffix"),
+        ({"best_of": 2}, "best_of"),
+        ({"logprobs": 2}, "logprobs"),
+    ],
+)
+async def test_what_a_completion_has_not_is_refused_by_name(
+    client: openai.AsyncOpenAI, parameters: dict[str, Any], param: str
+) -> None:
+    wanted: dict[str, Any] = {"model": "support", "prompt": "Hi"} | parameters
+
+    with pytest.raises(openai.BadRequestError) as refusal:
+        await client.completions.create(**wanted)
+
+    assert refusal.value.param == param
+
+
+async def test_texts_are_embedded(client: openai.AsyncOpenAI) -> None:
+    packed = await client.embeddings.create(model="support", input=["one two", "three"])
+    plain = await client.embeddings.create(
+        model="support", input="one two", encoding_format="float"
+    )
+
+    assert [row.embedding for row in packed.data] == [[7.0, 0.5, -1.0], [5.0, 0.5, -1.0]]
+    assert plain.data[0].embedding == [7.0, 0.5, -1.0]
+    assert packed.usage.prompt_tokens == 3
+
+
+@pytest.mark.parametrize(
+    ("parameters", "param"),
+    [
+        ({"dimensions": 8}, "dimensions"),
+        ({"input": [1, 2]}, "input"),
+        ({"input": []}, "input"),
+        ({"input": ["one", " "]}, "input[1]"),
+        ({"input": ["x"] * 300}, "input"),
+        ({"input": "x" * 40_000}, "input[0]"),
+    ],
+)
+async def test_an_embedding_that_cannot_be_is_refused_by_name(
+    client: openai.AsyncOpenAI, parameters: dict[str, Any], param: str
+) -> None:
+    wanted: dict[str, Any] = {"model": "support", "input": "Hi"} | parameters
+
+    with pytest.raises(openai.BadRequestError) as refusal:
+        await client.embeddings.create(**wanted)
+
+    assert refusal.value.param == param
+
+
+async def test_an_embedding_model_that_is_away_is_unavailable(
+    doors: Doors, client: openai.AsyncOpenAI
+) -> None:
+    doors.embedder.away = True
+
+    with pytest.raises(openai.InternalServerError) as failure:
+        await client.embeddings.create(model="support", input="Hi")
+
+    assert failure.value.status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status", "code"),
+    [
+        ("GET", "/nothing", {}, 404, "unknown_url"),
+        ("GET", "/chat/completions", {}, 405, "method_not_allowed"),
+        (
+            "POST",
+            "/chat/completions",
+            {"content-type": "text/plain"},
+            415,
+            "unsupported_media_type",
+        ),
+        ("POST", "/chat/completions", {"authorization": "Bearer no"}, 401, "unauthenticated"),
+    ],
+)
+async def test_every_error_has_the_format_of_openai(
+    plain: httpx.AsyncClient,
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    status: int,
+    code: str,
+) -> None:
+    answer = await plain.request(method, path, headers=headers, content=b"{}")
+
+    error = answer.json()["error"]
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/json"
+    assert (error["code"], set(error)) == (code, {"message", "type", "param", "code"})
+
+
+async def test_a_body_that_announces_too_much_is_an_error_of_openai(
+    plain: httpx.AsyncClient,
+) -> None:
+    answer = await plain.post("/chat/completions", content=b"x" * 2_000_000)
+
+    assert answer.status_code == 413
+    assert answer.json()["error"]["code"] == "body_too_large"
+
+
+async def test_what_fails_before_the_first_token_of_a_stream_is_an_error_status(
+    doors: Doors, client: openai.AsyncOpenAI
+) -> None:
+    doors.generator.failure = EngineFailed("the engine is away", code="engine_down")
+
+    with pytest.raises(openai.InternalServerError) as failure:
+        await client.chat.completions.create(model="support", messages=MESSAGES, stream=True)
+
+    assert failure.value.status_code == 503
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,21 @@
+import asyncio
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.rpc import error_details_pb2, status_pb2
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
+    ProtoReflectionDescriptorDatabase,
+)
 
 from libs.rpc.client import channel
 from protos.inference.v1 import inference_service_pb2 as messages
 from protos.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
 from services.inference.domain.serving import Limits, Serving
 from services.inference.ports import EngineFailed
+from services.inference.rpc import SERVICE
 from tests.unit.services.inference.doors import Doors
 from tests.unit.services.inference.fakes import CHAMPION, KEY, answer_of, eventually, table
 
@@ -131,3 +138,96 @@ async def test_a_stream_that_the_client_cancels_frees_the_engine(
     await eventually(lambda: len(doors.events.served) == 1, "the event of the cancelled answer")
     assert doors.events.served[0].finish_reason == "cancelled"
     assert doors.generator.running == 0
+
+
+async def test_several_choices_are_told_apart(
+    doors: Doors, stub: "InferenceServiceAsyncStub"
+) -> None:
+    asked = request()
+    asked.n, asked.logprobs = 2, True
+    answer = await stub.Generate(asked, timeout=5)
+    chunks = [chunk async for chunk in stub.GenerateStream(asked, timeout=5)]
+
+    assert [choice.text for choice in answer.choices] == [answer_of(), answer_of()]
+    assert answer.generation_id == answer.choices[0].generation_id
+    assert [each.logprob for each in answer.choices[1].logprobs] == [-0.5] * 8
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (4, 16)
+    assert {chunk.index for chunk in chunks} == {0, 1}
+    assert len({chunk.generation_id for chunk in chunks}) == 2
+    assert len(doors.events.served) == 4
+
+
+async def test_every_parameter_reaches_the_engine(
+    doors: Doors, stub: "InferenceServiceAsyncStub"
+) -> None:
+    asked = request()
+    asked.top_k, asked.frequency_penalty, asked.presence_penalty = 7, 0.5, -0.5
+    asked.response_format.type = "json_schema"
+    asked.response_format.json_schema = '{"type": "object", "required": ["card"]}'
+    answer = await stub.Generate(asked, timeout=5)
+
+    (wish,) = doors.generator.samplings
+    assert (wish.top_k, wish.frequency_penalty, wish.presence_penalty) == (7, 0.5, -0.5)
+    assert wish.form is not None
+    assert answer.text == '{"card": "lost"}'
+
+
+async def test_texts_are_embedded(stub: "InferenceServiceAsyncStub") -> None:
+    answer = await stub.Embed(messages.EmbedRequest(texts=["one two", "three"]), timeout=5)
+
+    assert [list(row.values) for row in answer.embeddings] == [[7.0, 0.5, -1.0], [5.0, 0.5, -1.0]]
+    assert answer.prompt_tokens == 3
+
+
+async def test_a_status_names_the_field_that_is_wrong(stub: "InferenceServiceAsyncStub") -> None:
+    bad = request()
+    bad.response_format.type = "json_schema"
+    bad.response_format.json_schema = '{"not": {}}'
+
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        await stub.Generate(bad, timeout=5)
+
+    found = details(refusal.value)
+    violation = found["BadRequest"].field_violations[0]
+    assert (violation.field, found["ErrorInfo"].reason) == (
+        "response_format.json_schema",
+        "UNSUPPORTED_SCHEMA",
+    )
+    assert "'not' is not supported" in violation.description
+
+
+async def test_a_status_says_when_to_come_again(
+    doors: Doors, stub: "InferenceServiceAsyncStub"
+) -> None:
+    doors.generator.failure = EngineFailed("too many", code="engine_busy", after_s=2.5)
+
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        await stub.Generate(request(), timeout=5)
+
+    assert details(refusal.value)["RetryInfo"].retry_delay.ToMilliseconds() == 2500
+
+
+def details(error: grpc.aio.AioRpcError) -> dict[str, Any]:
+    """The rich status's details by the names of their messages."""
+    trailers = dict(error.trailing_metadata() or ())
+    status = status_pb2.Status.FromString(trailers["grpc-status-details-bin"])
+    found = {}
+    for packed in status.details:
+        name = packed.type_url.rpartition(".")[2]
+        found[name] = getattr(error_details_pb2, name)()
+        packed.Unpack(found[name])
+    return found
+
+
+async def test_the_services_are_listed_by_reflection(doors: Doors) -> None:
+    def listed() -> tuple[list[str], list[str]]:
+        with grpc.insecure_channel(doors.address) as plain:
+            database = ProtoReflectionDescriptorDatabase(plain)
+            pool = DescriptorPool(database)
+            service = pool.FindServiceByName(SERVICE)
+            return database.get_services(), [method.name for method in service.methods]
+
+    services, methods = await asyncio.to_thread(listed)
+
+    assert SERVICE in services
+    assert methods == ["Generate", "GenerateStream", "Embed"]

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import pytest
 from jinja2 import TemplateError
 from jinja2.exceptions import SecurityError
 
 from services.inference.domain.generation import Message, sampling
-from services.inference.domain.prompt import render
-from services.inference.domain.release import Decoding, Engine, Release
+from services.inference.domain.prompt import BadVariable, PromptTooLong, render
+from services.inference.domain.release import Decoding, Engine, Prompt, Release
 from tests.unit.services.inference.fakes import CHAMPION, ask, release
 
 CHAT = (
@@ -70,3 +72,65 @@ def test_an_unseeded_answer_draws_its_seed_from_its_id() -> None:
     assert sampling(ask(), decoding, one) == sampling(ask(), decoding, one)
     assert sampling(ask(), decoding, one).seed != sampling(ask(), decoding, other).seed
     assert sampling(ask(seed=5), decoding, one).seed == 5
+
+
+def asking(template: str, *variables: str, max_characters: int = 100) -> Release:
+    prompt = Prompt(version=2, variables=variables, max_characters=max_characters)
+    return replace(chatting(template), prompt=prompt)
+
+
+def test_variables_fill_the_prompt_in_the_place_of_a_message() -> None:
+    text = render(
+        asking("{{ city }} in {{ year }}", "city", "year"), (), {"city": "Rome", "year": "1"}
+    )
+
+    assert text == "<|user|>Rome in 1\n<|assistant|>"
+
+
+def test_variables_and_a_question_fill_the_prompt_together() -> None:
+    messages = (Message("user", "Why?"),)
+
+    text = render(asking("{{ city }}: {{ question }}", "city"), messages, {"city": "Rome"})
+
+    assert text == "<|user|>Rome: Why?\n<|assistant|>"
+
+
+def test_a_variable_is_data_and_no_template() -> None:
+    text = render(asking("{{ city }}", "city"), (), {"city": "{{ 7 * 7 }}"})
+
+    assert "{{ 7 * 7 }}" in text
+
+
+@pytest.mark.parametrize(
+    ("variables", "name"),
+    [({}, "city"), ({"city": "Rome", "towns": "1"}, "towns"), ({"question": "x"}, "question")],
+)
+def test_a_variable_too_many_or_too_few_is_named(variables: dict[str, str], name: str) -> None:
+    with pytest.raises(BadVariable) as refusal:
+        render(asking("{{ city }}", "city"), (Message("user", "Hi"),), variables)
+
+    assert refusal.value.name == name
+
+
+def test_variables_alone_are_no_request_without_a_prompt() -> None:
+    with pytest.raises(BadVariable):
+        render(chatting(), ())
+
+
+def test_a_prompt_that_grows_too_long_is_given_up_while_it_grows() -> None:
+    endless = asking(
+        "{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}"
+    )
+
+    with pytest.raises(PromptTooLong):
+        render(endless, (Message("user", "Hi"),))
+
+
+def test_each_choice_draws_a_seed_of_its_own() -> None:
+    decoding = Decoding(max_tokens=64, temperature=1.0, top_p=1.0, seed=7)
+    generation_id = "01980000-0000-7000-8000-000000000000"
+
+    seeds = [sampling(ask(seed=5, choice=each), decoding, generation_id).seed for each in range(3)]
+
+    assert seeds == [5, 6, 7]
+    assert sampling(ask(choice=1), decoding, generation_id).seed == 8

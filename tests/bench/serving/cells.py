@@ -6,9 +6,12 @@ from typing import Final
 
 from tests.bench.serving.figures import Result
 from tests.bench.serving.mock_cells import before_a_mock
+from tests.bench.serving.triton_cells import before_triton, frames
 
 Cell = Callable[[Path, int, float], list[Result]]
 
 CELLS: Final[Mapping[str, Cell]] = {
     "mock": before_a_mock,
+    "triton": before_triton,
+    "frames": frames,
 }

@@ -40,6 +40,7 @@ class Gateway:
     headers: Mapping[str, str]
     body: str
     pid: int
+    rpc_port: int = 0
 
 
 def chat(model: str) -> str:
@@ -101,7 +102,7 @@ def perennial(
         headers = {"authorization": f"Bearer {KEY}"}
         path = "/v1/chat/completions"
         yield _ready(
-            Gateway("perennial", http, path, headers, chat(APPLICATION), process.pid),
+            Gateway("perennial", http, path, headers, chat(APPLICATION), process.pid, rpc),
             process,
             work / "perennial.log",
         )

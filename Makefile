@@ -133,6 +133,10 @@ bench-drift: setup $(BUILD)/bench-drift.lock ## Drift detectors beside river, al
 	.venv-bench/bin/python -W ignore -m tests.bench.drift.run peers --seeds $(SEEDS)
 	$(PY) -m tests.bench.drift.report
 
+.PHONY: bench-serving
+bench-serving: setup ## The gateway beside its peers and beside Triton alone [CELLS="mock triton" ROUNDS=5 SECONDS=5]
+	@$(PY) -m tests.bench.serving $(CELLS)
+
 .PHONY: protos check check-protos check-buf check-python check-imports check-compose
 protos: $(BUILD)/platform.lock ## Regenerate the code of protos/
 	@$(call generate,.)

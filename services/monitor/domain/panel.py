@@ -17,13 +17,16 @@ from services.monitor.domain.fitting import (
     Kind,
 )
 from services.monitor.domain.intake import INTAKE, Reason
-from services.monitor.domain.partition import Cells
+from services.monitor.domain.kernel import kernel_detector
+from services.monitor.domain.partition import Cells, Vectors
 from services.monitor.domain.persistence import correlation_length
 from services.monitor.domain.signal import JOINT, Signal, channel
 
 LEAST_CALIBRATED = 15
 LEAST_STRATUM = 100
 LEAST_SEGMENT = 100
+LEAST_KERNEL = 200
+MOST_KERNEL = 1500
 MOST_SEGMENTS = 8
 WHOLE = 0.9
 SEGMENT_SHARE = 0.1
@@ -75,6 +78,7 @@ class Calibration:
         labels: "label=value" of each row.
         intake: ``(R, r)`` of every event, those left out included; its strata likewise.
         reasons: the R signals over it.
+        vectors: ``(m', d)`` unit vectors of the first rows, m' <= m; at most 1,500 are used.
     """
 
     cells: Cells
@@ -84,6 +88,7 @@ class Calibration:
     intake: Cells
     intake_strata: Cells
     reasons: Sequence[Reason] = INTAKE
+    vectors: Vectors | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +112,8 @@ def panel(
         if whole is None:
             notes.append(f"{kind.name}: too small a reference")
         else:
+            if kind.form == "embedding" and not conditional:
+                watch_kernel(whole, fit, reference, seed)
             signals.append((kind.share, whole))
     names = segments(reference.labels)
     watched = [kind for kind in KINDS if kind.name in (PROMPT_EMBEDDING, MEAN_LOGPROB)]
@@ -120,6 +127,15 @@ def panel(
     for share, signal in signals:
         signal.average_run_length = JOINT * average_run_length * total / share
     return Panel([signal for _, signal in signals], notes)
+
+
+def watch_kernel(signal: Signal, fit: Fit, reference: Calibration, seed: int) -> None:
+    """One more channel, where the reference is one kind of draw and has 200 rows for it."""
+    if reference.vectors is None or reference.tables.count > 1 or fit.embedding is None:
+        return
+    rows = reference.vectors[:: signal.every][:MOST_KERNEL]
+    if len(rows) >= LEAST_KERNEL:
+        signal.kernel = kernel_detector(fit.embedding.rows, rows, seed)
 
 
 @dataclass(slots=True)

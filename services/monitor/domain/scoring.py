@@ -126,7 +126,7 @@ def score(reference: Part, stream: Part, average_run_length: float, seed: int) -
         names = [stream.strata[place] for place in places[chosen]]
         clusters = cells[0, chosen] if signal.groups > 1 else chosen
         inside = signal.tables(tables.places(names), clusters)
-        rang = _run(signal, mine[:, chosen], inside, places[chosen])
+        rang = _run(signal, mine[:, chosen], inside, places[chosen], stream)
         alarms += rang[0]
         watched.append(rang[1])
     alarms.sort(key=lambda alarm: alarm.t)
@@ -153,16 +153,20 @@ def _panel(
         intake=near[None, :].astype(np.int64),
         intake_strata=tables.places([reference.strata[place] for place in first]),
         reasons=reasons,
+        vectors=unit(reference.vectors[rows]) if _embedded(reference) else None,
     )
     return panel(known, calibration, average_run_length, seed, False)
 
 
-def _run(signal: Signal, cells: Cells, tables: Cells, places: Cells) -> tuple[list[Found], Watched]:
+def _run(
+    signal: Signal, cells: Cells, tables: Cells, places: Cells, stream: Part
+) -> tuple[list[Found], Watched]:
     alarms: list[Found] = []
     largest = 0.0
     for start in range(0, len(places), BLOCK):
         stop = start + BLOCK
-        rang = signal.watch(cells[:, start:stop], tables[start:stop])
+        vectors = unit(stream.vectors[places[start:stop]]) if signal.kernel else None
+        rang = signal.watch(cells[:, start:stop], tables[start:stop], vectors)
         largest = max(largest, signal.statistic)
         if rang is None:
             continue

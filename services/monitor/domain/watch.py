@@ -25,7 +25,7 @@ from services.monitor.domain.fitting import (
 )
 from services.monitor.domain.held import Held
 from services.monitor.domain.intake import condition
-from services.monitor.domain.panel import Calibration, Strata, panel, strata
+from services.monitor.domain.panel import MOST_KERNEL, Calibration, Strata, panel, strata
 from services.monitor.domain.partition import Cells, unit
 from services.monitor.domain.recent import Recent, fingerprint, recent
 from services.monitor.domain.sample import Alarm, Sample
@@ -80,7 +80,7 @@ class Watch:
         notes: why some signal does not watch.
         collected: reference events so far.
         cells, names, labels: ``(C, m)`` cells, strata and "label=value" of the calibration rows,
-            until it is complete.
+            until it is complete; calibration: ``(<= 1,500, d)`` embeddings of the first.
         recent_prompts, recent_cells, recent_labels: of the last 60 watched, cells ``(n, C)``.
         duplicates: events left out because their episode had one already; copies: because they
             nearly repeat one of the last 50.
@@ -107,6 +107,7 @@ class Watch:
     cells: NDArray[np.int16] = field(default_factory=lambda: np.zeros((0, 0), np.int16))
     names: list[str] = field(default_factory=list)
     labels: list[list[str]] = field(default_factory=list)
+    calibration: NDArray[np.float16] = field(default_factory=lambda: np.zeros((0, 0), np.float16))
     duplicates: int = 0
     copies: int = 0
     unusable: int = 0
@@ -218,6 +219,10 @@ class Watch:
         self.cells = np.concatenate([self.cells, more], axis=1) if self.names else more
         self.names += held.strata
         self.labels += held.labels
+        if len(self.calibration) < MOST_KERNEL:
+            rows = held.vectors.astype(np.float16)
+            known = self.calibration.size > 0
+            self.calibration = np.concatenate([self.calibration, rows]) if known else rows
 
     def _complete(self, known: Fit) -> None:
         """Calibrate; a reference whose events are too much alike is collected on."""
@@ -229,6 +234,7 @@ class Watch:
             labels=self.labels,
             intake=np.array(self.intake.rows, np.int64).T,
             intake_strata=tables.places(self.intake.strata),
+            vectors=unit(self.calibration) if self.calibration.size else None,
         )
         found = panel(known, reference, self.average_run_length, self.seed, self.conditional)
         self.notes = found.notes
@@ -238,6 +244,7 @@ class Watch:
             return
         self.signals, self.tables = found.signals, tables
         self.cells, self.names, self.labels = self.cells[:, :0], [], []
+        self.calibration = self.calibration[:0]
         self.intake = Intake()
 
     def _take_in(self, sample: Sample, near: bool) -> list[Alarm]:

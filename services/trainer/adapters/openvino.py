@@ -87,8 +87,12 @@ class OpenVinoMeter:
     async def __call__(
         self, engine: Path, source: Source, held_out: Path, prompt_template: str, work: Path
     ) -> str:
+        place = work / "measure"
+        place.mkdir()
+        gguf = place / "model.gguf"  # OpenVINO knows the format by the name alone
+        gguf.symlink_to(engine)
         job = {
-            "gguf": str(engine),
+            "gguf": str(gguf),
             "base_model": str(source.base_model),
             "weights": str(source.weights),
             "held_out": str(held_out),
@@ -96,8 +100,6 @@ class OpenVinoMeter:
             "threads": self.threads,
             "rows": self.rows,
         }
-        place = work / "measure"
-        place.mkdir()
         (place / "job.json").write_text(json.dumps(job))
         command = [str(self.python), "-m", "services.trainer.adapters.measure", str(place)]
         async with _patience(self.timeout_s, "the measuring"):

@@ -27,7 +27,8 @@ async def test_an_engine_speaks_as_its_weights_do(
     built = await builder.build(
         source, builder.target("q8_0"), tmp_path, lambda _, share: shares.append(share)
     )
-    told = await meter(built.weights, source, train, "Answer briefly: {{ question }}", tmp_path)
+    engine = built.weights.rename(tmp_path / "engine.bin")
+    told = await meter(engine, source, train, "Answer briefly: {{ question }}", tmp_path)
 
     found = building.measured(told)
     verdict = judge(Order(max_first_token_s=60), found, "seed")

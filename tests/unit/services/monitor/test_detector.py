@@ -157,3 +157,20 @@ def test_after_a_restart_the_counts_are_the_reference_and_the_draws_go_on() -> N
     assert np.array_equal(found.counts, reference)
     assert found.statistic() == -math.inf
     assert not np.array_equal(found.draws(), first)
+
+
+def test_many_small_strata_keep_the_run_length() -> None:
+    promised, events, alarms = 500, 0, 0
+
+    for seed in range(4):
+        random = np.random.default_rng(seed)
+        found = detector(8, True, seed, 64)
+        found.calibrate(random.integers(0, 8, 1400), random.integers(0, 64, 1400))
+        for _ in range(400):
+            value = found.settle(random.integers(0, 8, BLOCK), random.integers(0, 64, BLOCK))
+            events += BLOCK
+            if value >= math.log(promised / BLOCK):
+                alarms += 1
+                found.restart()
+
+    assert alarms <= events / promised

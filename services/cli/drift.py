@@ -22,7 +22,7 @@ def drift() -> None:
 
 @app.command()
 def score(
-    path: Annotated[Path, typer.Argument(help=".npz, .csv or .parquet; see docs in the README.")],
+    path: Annotated[Path, typer.Argument(help="A .npz, .csv or .parquet file.")],
     arl: Annotated[float, typer.Option(help="Events to a false alarm, at least.")] = 10_000.0,
     as_json: Annotated[bool, typer.Option("--json", help="The last line is JSON.")] = False,
 ) -> None:

@@ -1,10 +1,13 @@
 """States as bytes."""
 
+import io
+import json
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from services.monitor.adapters.blob import freeze, thaw
 from services.monitor.domain.application import Application
@@ -26,6 +29,17 @@ class Older:
 class Newer:
     kept: int
     added: int = 5
+
+
+@dataclass
+class Rows:
+    kept: int
+    rows: NDArray[np.int64]
+
+
+@dataclass
+class Either:
+    one: Older | Newer | None
 
 
 def test_a_thawed_watch_goes_on_exactly_as_the_one_it_was() -> None:
@@ -69,3 +83,56 @@ def test_fields_may_come_and_go() -> None:
 def test_a_pickle_is_refused() -> None:
     with pytest.raises(ValueError, match="pickle"):
         thaw(Recent, pickle.dumps({"ring": [1]}))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_cuts_and_repeats_anywhere_give_the_same_alarms_at_the_same_events(seed: int) -> None:
+    """A process dies and thaws at random places; records come again after it."""
+    random, traffic = np.random.default_rng(seed), Traffic(seed)
+    samples = [
+        replace(
+            traffic.sample(far=number > 260, logprob_shift=-0.4 * (number > 220)),
+            language=str(random.choice(["en", "de"])),
+            latency_s=float(random.random()),
+            stratum=str(random.choice(["day", "night"])),
+        )
+        for number in range(360)
+    ]
+    whole, cut = watch("support", "r", 120, 1_000), watch("support", "r", 120, 1_000)
+
+    expected = [alarm for sample in samples for alarm in whole.observe(sample)]
+    found = []
+    for number, sample in enumerate(samples):
+        found += cut.observe(sample)
+        if random.random() < 0.2:
+            cut = thaw(Watch, freeze(cut))
+            for again in samples[max(0, number - 5) : number + 1]:
+                assert cut.observe(again) == []
+
+    assert expected
+    assert found == expected
+
+
+def test_a_state_stored_as_npz_is_still_read() -> None:
+    plain = json.dumps({"kept": 3, "rows": {"$array": "a0"}}).encode()
+    buffer = io.BytesIO()
+    np.savez(buffer, json=np.frombuffer(plain, np.uint8), a0=np.arange(3))
+
+    assert thaw(Rows, buffer.getvalue()).rows.tolist() == [0, 1, 2]
+
+
+def test_one_of_several_kinds_comes_back_as_itself() -> None:
+    assert thaw(Either, freeze(Either(Newer(1)))).one == Newer(1)
+    assert thaw(Either, freeze(Either(None))).one is None
+
+
+def test_a_full_state_is_small() -> None:
+    traffic, found = Traffic(5), watch("support", "r", 600, 100_000)
+    for number in range(700):
+        sample = traffic.sample()
+        found.observe(
+            replace(sample, vector=np.resize(sample.vector, 384), stratum=str(number % 3))
+        )
+
+    assert found.watching
+    assert len(freeze(found)) < 3_000_000

@@ -1,6 +1,7 @@
 """A release under watch: reference, alarms and their evidence."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -149,3 +150,146 @@ def test_the_behaviour_is_judged_on_familiar_prompts_only() -> None:
 
     assert found.signals[0].events == 50
     assert behaviour.events == 0
+
+
+def quiet(found: Watch, traffic: Traffic, events: int, **known: Any) -> Watch:
+    for _ in range(events):
+        assert found.observe(replace(traffic.sample(), **known)) == []
+    return found
+
+
+def test_words_that_change_name_their_cause() -> None:
+    for known, later, cause in (
+        ({"served_model": "m-1"}, {"served_model": "m-2"}, "provider"),
+        ({"guard_verdict": "allow"}, {"guard_verdict": "block"}, "guard"),
+        ({"language": "en"}, {"language": "de"}, "input"),
+        ({"refused": False}, {"refused": True}, "behaviour"),
+    ):
+        traffic = Traffic(12)
+        found = quiet(watch("support", "release-1", 120, 100_000), traffic, 200, **known)
+
+        alarms: list[Alarm] = []
+        while not alarms and traffic.made < 300:
+            alarms = found.observe(replace(traffic.sample(), **later))
+
+        assert [alarm.cause for alarm in alarms] == [cause]
+
+
+def test_what_the_reference_lacks_is_not_watched() -> None:
+    found = quiet(watch("support", "release-1", 120, 100_000), Traffic(13), 150)
+
+    names = {signal.name for signal in found.signals}
+    assert not names & {"language", "guard_verdict", "served_model", "latency", "retrieval_score"}
+
+
+def test_the_shares_of_the_signals_make_one_budget() -> None:
+    traffic = Traffic(14)
+    found = watch("support", "release-1", 450, 100_000)
+    languages = np.random.default_rng(1).choice(["en", "de"], size=450)
+    for language in languages:
+        found.observe(replace(traffic.sample(), language=str(language)))
+
+    rates = [1 / signal.average_run_length for signal in found.signals]
+    assert sum(rates) == pytest.approx(1 / 200_000)
+    assert rates[0] > 0.4 * sum(rates)
+
+
+def test_an_alarm_of_a_segment_names_it_and_shows_its_prompts() -> None:
+    """One language in four turns to a topic that the other knew all along."""
+    traffic, random = Traffic(15), np.random.default_rng(2)
+    found = watch("support", "release-1", 900, 100_000)
+    alarms: list[Alarm] = []
+    for number in range(4_000):
+        german = random.random() < 0.3
+        sample = traffic.sample()
+        while german and (sample.logprob < -1.25) != (number > 900):
+            sample = traffic.sample()
+        alarms += found.observe(replace(sample, language="de" if german else "en"))
+        if alarms:
+            break
+
+    assert alarms[0].cause == "input"
+    assert {signal.segment for signal in found.signals} >= {"language=de", "language=en"}
+
+
+def test_an_alarm_shows_the_words_and_the_prompts_before() -> None:
+    traffic = Traffic(16)
+    found = after(600, traffic)
+
+    [alarm] = until_alarm(found, traffic, far=True)
+
+    assert "far" in alarm.terms
+    assert alarm.examples_before
+    assert all(prompt.startswith("near") for prompt in alarm.examples_before)
+    assert alarm.seed == found.seed
+
+
+def test_broken_prompts_ring_as_a_matter_of_the_data() -> None:
+    for prompt in ("", "caf\u00c3\u00a9 \ufffd", "x\x00y"):
+        traffic = Traffic(17)
+        found = quiet(watch("support", "release-1", 120, 100_000), traffic, 200)
+
+        alarms: list[Alarm] = []
+        while not alarms and traffic.made < 300:
+            alarms = found.observe(replace(traffic.sample(), prompt=prompt))
+
+        assert "data" in [alarm.cause for alarm in alarms] or alarms[0].signal == "length"
+
+
+def test_a_flood_of_near_copies_is_left_out_and_rings_as_a_matter_of_the_data() -> None:
+    traffic = Traffic(18)
+    found = after(400, traffic)
+    same = traffic.sample().vector
+
+    alarms: list[Alarm] = []
+    for _ in range(60):
+        alarms += found.observe(replace(traffic.sample(), vector=same))
+
+    assert [(alarm.signal, alarm.cause) for alarm in alarms] == [("duplicates", "data")]
+    assert found.copies > 50
+
+
+def test_without_embeddings_the_words_and_numbers_are_watched() -> None:
+    traffic = Traffic(19)
+    found = watch("support", "release-1", 120, 100_000)
+    for _ in range(300):
+        found.observe(replace(traffic.sample(), vector=np.zeros(0, np.float16)))
+
+    assert [signal.name for signal in found.signals][:2] == [MEAN_LOGPROB, "length"]
+
+
+def test_sticky_topics_lengthen_the_reference_and_say_so() -> None:
+    traffic, held = Traffic(20), Traffic(21).sample()
+    found = watch("support", "release-1", 90, 100_000)
+    topics = np.repeat(np.arange(40) % 6, 12)
+    for topic in topics:
+        vector = traffic.centres[topic] + 0.7 * traffic.random.normal(size=len(held.vector))
+        found.observe(replace(traffic.sample(), vector=vector.astype(np.float16)))
+        if not found.watching and found.wanted > 90:
+            break
+
+    assert found.wanted == 180
+    assert found.phase.startswith("collecting reference: prompt_embedding: too small")
+
+
+def test_a_state_of_another_form_takes_its_reference_anew() -> None:
+    traffic = Traffic(22)
+    found = after(400, traffic)
+    found.form = 1
+
+    assert found.observe(traffic.sample()) == []
+
+    assert not found.watching
+    assert found.progress == 1
+
+
+def test_a_promise_for_this_very_reference_is_kept_by_another_detector() -> None:
+    traffic = Traffic(23)
+    found = watch("support", "release-1", 900, 10_000, conditional=True)
+    for _ in range(1_000):
+        assert found.observe(traffic.sample()) == []
+
+    [alarm] = until_alarm(found, traffic, far=True)
+
+    assert alarm.cause == "input"
+    assert alarm.at_event < 200

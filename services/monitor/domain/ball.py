@@ -175,7 +175,9 @@ def projected(bets: Floats, ball: Ball) -> Floats:
         middle = (low + high) / 2
         far = divergence(ball.centre, _between(middle, bets, ball)) >= ball.radius
         low, high = np.where(far, low, middle), np.where(far, middle, high)
-    values = bets / _between(high, bets, ball)
+    mixed = _between(high, bets, ball)
+    fresh = np.broadcast_to(1 / high[:, None], bets.shape)  # neither seen nor bet on: the limit
+    values = np.divide(bets, mixed, out=fresh.copy(), where=mixed > 0)
     return np.where(reachable[:, None], values, 1.0)
 
 

@@ -67,6 +67,19 @@ def test_a_bet_inside_the_ball_is_not_placed() -> None:
     assert (projected(SHARES[None] * 1.0, ball) == 1.0).all()
 
 
+def test_a_cell_that_nobody_has_seen_pays_no_more_than_the_ball_allows() -> None:
+    ball = confidence_ball(np.array([300.0, 200.0, 0.0, 0.0]), ordered=False)
+    bet = np.array([[0.2, 0.8, 0.0, 0.0]])
+
+    value = projected(bet, ball)[0]
+    most = 1 - math.exp(-ball.radius)
+    inside = (1 - most) * ball.centre + most * np.array([0.0, 0.0, 0.5, 0.5])
+
+    assert divergence(ball.centre, inside[None])[0] <= ball.radius + 1e-12
+    assert np.isfinite(value).all()
+    assert inside @ value <= 1 + 1e-9
+
+
 @settings(max_examples=40, deadline=None)
 @given(seed=SEEDS, rows=st.integers(60, 3000), ordered=st.booleans())
 def test_a_bet_on_a_set_pays_at_most_its_stake_under_its_bound(

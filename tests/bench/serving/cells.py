@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from tests.bench.serving.event_cells import events, memory
 from tests.bench.serving.figures import Result
 from tests.bench.serving.mock_cells import before_a_mock
 from tests.bench.serving.triton_cells import before_triton, frames
@@ -14,4 +15,6 @@ CELLS: Final[Mapping[str, Cell]] = {
     "mock": before_a_mock,
     "triton": before_triton,
     "frames": frames,
+    "events": events,
+    "memory": memory,
 }

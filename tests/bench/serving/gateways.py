@@ -71,7 +71,11 @@ def routing_table(engine: Engine) -> RoutingTable:
 
 @contextmanager
 def perennial(
-    work: Path, table: RoutingTable, more: Mapping[str, str], core: str = SERVER_CORE
+    work: Path,
+    table: RoutingTable,
+    more: Mapping[str, str],
+    core: str = SERVER_CORE,
+    module: str = "services.inference",
 ) -> Iterator[Gateway]:
     """Our gateway by its own command, routing from its cache on disk. Without ``more``, Kafka
     and the object store are away, and events wait in the spool."""
@@ -97,7 +101,7 @@ def perennial(
         **more,
     }
     environment = {f"PERENNIAL_{name}": value for name, value in settings.items()}
-    command = (sys.executable, "-m", "services.inference")
+    command = (sys.executable, "-m", module)
     with running(command, core, environment, work / "perennial.log") as process:
         headers = {"authorization": f"Bearer {KEY}"}
         path = "/v1/chat/completions"

@@ -6,15 +6,19 @@ left running; else it is started once a session and stopped at its end.
 
 import os
 import pwd
+import secrets
 import shutil
+import socket
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
+import grpc
 import psycopg
 import pytest
 from minio import Minio
@@ -22,10 +26,12 @@ from minio import Minio
 from infra.local import stack
 from infra.local.home import REPO
 from infra.local.ports import LOWEST, is_free
+from libs.rpc.client import sync_channel
 from libs.runtime.config import S3Settings
 from tests.waiting import eventually
 
 PARTS = ("kafka", "topics", "s3")
+START_S = 180.0
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +75,90 @@ def s3(stack_home: Path) -> S3Settings:
 def group() -> str:
     """A consumer group that nobody else uses."""
     return f"test-{uuid4().hex[:12]}"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class ServiceProcess:
+    """``python -m services.<name>`` with a SQLite file, Kafka and an operators' door.
+
+    Fields:
+        answered: one call through the door; raises `grpc.RpcError` until it is open.
+    """
+
+    name: str
+    brokers: str
+    home: Path
+    answered: Callable[[grpc.Channel], object]
+    token: str = field(default_factory=lambda: secrets.token_hex(16))
+    rpc_port: int = field(default_factory=free_port)
+    ops_port: int = field(default_factory=free_port)
+    process: "subprocess.Popen[bytes]" = field(init=False)
+    door: grpc.Channel = field(init=False)
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.rpc_port}"
+
+    def start(self) -> None:
+        """Returns when its door answers."""
+        environment = {
+            **{name: value for name, value in os.environ.items() if "PERENNIAL" not in name},
+            "PERENNIAL_KAFKA__BROKERS": self.brokers,
+            "PERENNIAL_SQL__URL": f"sqlite:///{self.home / self.name}.db",
+            "PERENNIAL_RPC__PORT": str(self.rpc_port),
+            "PERENNIAL_OPS__PORT": str(self.ops_port),
+            "PERENNIAL_OPERATOR_TOKEN": self.token,
+        }
+        with (self.home / f"{self.name}.log").open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", f"services.{self.name}"],
+                env=environment,
+                stdout=output,
+                stderr=output,
+            )
+        eventually(self.answers, within_s=START_S)
+
+    def answers(self) -> bool:
+        # A new channel each time: one that was refused waits longer and longer.
+        self.door = self.channel()
+        try:
+            self.answered(self.door)
+        except grpc.RpcError:
+            return False
+        return True
+
+    def channel(self, token: str = "") -> grpc.Channel:
+        return sync_channel(self.address, token or self.token)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self) -> int:
+        self.process.terminate()
+        return self.process.wait(30)
+
+
+@pytest.fixture
+def service(brokers: str, tmp_path: Path) -> Iterator[Callable[..., ServiceProcess]]:
+    """Starts services by name; what still runs at the end is killed."""
+    started: list[ServiceProcess] = []
+
+    def start(name: str, answered: Callable[[grpc.Channel], object]) -> ServiceProcess:
+        started.append(ServiceProcess(name, brokers, tmp_path, answered))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for each in started:
+        if each.process.poll() is None:
+            each.kill()
 
 
 @dataclass(frozen=True, slots=True)

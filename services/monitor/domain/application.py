@@ -29,6 +29,7 @@ GENERATIONS: Final = 8192
 RELEASES: Final = 8
 CAMPAIGNS: Final = 4
 TICK_S: Final = 10
+JUDGED_EVERY: Final = 100
 MOST_PER_S: Final = 2000
 
 
@@ -41,7 +42,8 @@ class Application:
         generations: fingerprints of the last answers, for an answer that was sent twice.
         logprobs: ``(8192,)`` of the same answers, nats per token; nan when unknown.
         champion: release digest by the routing table; "" before the first one.
-        clock: the newest answer's time; ticked: when the service levels were judged.
+        clock: the newest answer's time; ticked: its 10 seconds in which the service levels were
+            judged, unjudged: answers since.
         touched: releases that changed since the state was stored.
         most_per_s: answers of a second that the detectors take whole.
     """
@@ -60,6 +62,7 @@ class Application:
     releases: dict[str, Release] = field(default_factory=dict)
     clock: float = 0.0
     ticked: int = 0
+    unjudged: int = 0
     pace: Pace = field(default_factory=Pace)
     inquiry: Inquiry = field(default_factory=Inquiry)
     touched: set[str] = field(init=False, default_factory=set)
@@ -178,10 +181,13 @@ class Application:
 
     def _judge(self, at: float) -> list[Outcome]:
         self.clock = max(self.clock, at)
-        tick = int(self.clock // TICK_S)
-        if tick == self.ticked or not self.declared.objectives:
+        if not self.declared.objectives:
             return []
-        self.ticked = tick
+        tick = int(self.clock // TICK_S)
+        self.unjudged += 1
+        if tick == self.ticked and self.unjudged < JUDGED_EVERY:
+            return []
+        self.ticked, self.unjudged = tick, 0
         found: list[Outcome] = []
         for digest, release in self.releases.items():
             changes = release.ledger.judge(digest, self.declared.objectives, self.clock)

@@ -1,12 +1,7 @@
 """The monitor as a process on real Kafka: killed in the middle, it rings once at the same event."""
 
-import os
-import secrets
-import socket
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
+import urllib.request
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -16,19 +11,21 @@ import pytest
 from libs.events import codec
 from libs.events.topics import (
     APPLICATION_APPLIED,
+    DECISION_MADE,
     DRIFT_DETECTED,
     FEEDBACK_JOINED,
     GENERATION_SERVED,
     RETRAINING_TRIGGERED,
     ROUTING,
+    SLO_BREACHED,
     Topic,
 )
 from libs.kafka.confluent import KafkaSink, KafkaSource
-from libs.rpc.client import sync_channel
 from libs.runtime.config import KafkaSettings
 from protos.monitor.v1 import monitor_service_pb2 as pb
+from protos.monitor.v1.monitor_events_pb2 import VERDICT_RETRAIN, VERDICT_WAIT_FOR_LABELS
 from protos.monitor.v1.monitor_service_pb2_grpc import MonitorServiceStub
-from protos.registry.v1.application_pb2 import Application, DriftPolicy
+from protos.registry.v1.application_pb2 import Application, DriftPolicy, Objective
 from protos.registry.v1.registry_events_pb2 import (
     ROLE_CHAMPION,
     ApplicationApplied,
@@ -37,53 +34,23 @@ from protos.registry.v1.registry_events_pb2 import (
     RoutingTable,
 )
 from services.monitor.domain.watch import watch
+from tests.stack import ServiceProcess
 from tests.unit.services.monitor.traffic import Traffic, corrected, served
 from tests.waiting import eventually
 
 CALL_S = 20.0
-START_S = 180.0
 REFERENCE, QUIET, FAR = 90, 210, 40
 
 
-class MonitorProcess:
-    """``python -m services.monitor`` with a SQLite file."""
+class Monitor:
+    """The service and its door."""
 
-    def __init__(self, brokers: str, home: Path) -> None:
-        self.token = secrets.token_hex(16)
-        self.address = f"127.0.0.1:{_free_port()}"
-        self._home = home
-        self._env = {
-            **{name: value for name, value in os.environ.items() if "PERENNIAL" not in name},
-            "PERENNIAL_KAFKA__BROKERS": brokers,
-            "PERENNIAL_SQL__URL": f"sqlite:///{home / 'monitor.db'}",
-            "PERENNIAL_RPC__PORT": self.address.split(":")[1],
-            "PERENNIAL_OPS__PORT": str(_free_port()),
-            "PERENNIAL_OPERATOR_TOKEN": self.token,
-        }
-        self.start()
+    def __init__(self, process: ServiceProcess) -> None:
+        self.process = process
 
-    def start(self) -> None:
-        with (self._home / "monitor.log").open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "services.monitor"],
-                env=self._env,
-                stdout=output,
-                stderr=output,
-            )
-        eventually(self.answers, within_s=START_S)
-
-    def answers(self) -> bool:
-        # A new channel each time: one that was refused waits longer and longer.
-        self.stub = MonitorServiceStub(sync_channel(self.address, self.token))
-        try:
-            self.stub.ListWindows(pb.ListWindowsRequest(), timeout=2)
-        except grpc.RpcError:
-            return False
-        return True
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait(10)
+    @property
+    def stub(self) -> MonitorServiceStub:
+        return MonitorServiceStub(self.process.door)
 
     def events(self, application: str) -> int:
         """Events of the input signal, reference included."""
@@ -91,19 +58,20 @@ class MonitorProcess:
         signals = self.stub.ListSignals(request, timeout=CALL_S).signals
         return max((each.events for each in signals), default=0)
 
+    def metrics(self) -> str:
+        url = f"http://127.0.0.1:{self.process.ops_port}/metrics"
+        with urllib.request.urlopen(url, timeout=CALL_S) as page:
+            text: str = page.read().decode()
+        return text
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+
+def windows(channel: grpc.Channel) -> object:
+    return MonitorServiceStub(channel).ListWindows(pb.ListWindowsRequest(), timeout=2)
 
 
 @pytest.fixture
-def monitor(brokers: str, tmp_path: Path) -> Iterator[MonitorProcess]:
-    process = MonitorProcess(brokers, tmp_path)
-    yield process
-    if process.process.poll() is None:
-        process.kill()
+def monitor(service: Callable[..., ServiceProcess]) -> Monitor:
+    return Monitor(service("monitor", windows))
 
 
 def expected_alarm(application: str) -> int:
@@ -132,12 +100,13 @@ def heard(brokers: str, topic: Topic[Any], application: str) -> list[Any]:
 
 
 def test_a_kill_in_the_middle_leaves_one_alarm_at_the_same_event(
-    brokers: str, monitor: MonitorProcess
+    brokers: str, monitor: Monitor
 ) -> None:
     name, traffic = f"test-{uuid4().hex[:12]}", Traffic(3)
     sink = KafkaSink(KafkaSettings(brokers=brokers))
     drift = DriftPolicy(reference_events=REFERENCE, average_run_length=10_000, new_rows=5)
-    declared = Application(name=name, drift=drift)
+    slow = Objective(name="latency", threshold=0.1, target=0.9)
+    declared = Application(name=name, drift=drift, objectives=[slow])
     sink.send(APPLICATION_APPLIED, ApplicationApplied(application=declared, revision=1))
     champion = Route(release=Release(digest="r1"), role=ROLE_CHAMPION)
     sink.send(ROUTING, RoutingTable(application=name, version=1, routes=[champion]))
@@ -148,21 +117,27 @@ def test_a_kill_in_the_middle_leaves_one_alarm_at_the_same_event(
         if number == 120:
             sink.flush()
             eventually(lambda: monitor.events(name) >= 100, within_s=60)
-            monitor.kill()
+            monitor.process.kill()
     for number in range(8):
         sink.send(FEEDBACK_JOINED, corrected(number, name))
     sink.flush()
-    monitor.start()
+    monitor.process.start()
 
     [alarm] = heard(brokers, DRIFT_DETECTED, name)
     [trigger] = heard(brokers, RETRAINING_TRIGGERED, name)
+    [breach] = heard(brokers, SLO_BREACHED, name)
+    decisions = heard(brokers, DECISION_MADE, name)
     assert alarm.at_event == expected_alarm(name)
     assert (alarm.signal, alarm.cause) == ("prompt_embedding", "input")
     assert trigger.release_digest == "r1"
+    assert (breach.objective, breach.severity, breach.resolved) == ("latency", "page", False)
+    assert [made.verdict for made in decisions] == [VERDICT_WAIT_FOR_LABELS, VERDICT_RETRAIN]
+    told = f'perennial_slo_breached{{application="{name}",objective="latency 0.1",severity="page"}}'
+    assert f"{told} 1.0" in monitor.metrics()
 
 
-def test_the_door_needs_the_operators_token(monitor: MonitorProcess) -> None:
-    stranger = MonitorServiceStub(sync_channel(monitor.address, "not-the-token"))
+def test_the_door_needs_the_operators_token(monitor: Monitor) -> None:
+    stranger = MonitorServiceStub(monitor.process.channel("not-the-token"))
 
     with pytest.raises(grpc.RpcError) as refused:
         stranger.ListSignals(pb.ListSignalsRequest(), timeout=CALL_S)

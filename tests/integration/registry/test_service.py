@@ -1,12 +1,6 @@
 """The registry as a process on real Kafka: its doors, its topics, and a kill in the middle."""
 
-import os
-import secrets
-import socket
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -21,7 +15,6 @@ from libs.events.topics import (
     TRAINING_COMPLETED,
 )
 from libs.kafka.confluent import KafkaSink
-from libs.rpc.client import sync_channel
 from libs.runtime.config import KafkaSettings
 from protos.common.v1.common_pb2 import Artifact, Engine, ModelVersion
 from protos.evaluation.v1.evaluation_events_pb2 import EvaluationCompleted
@@ -31,77 +24,38 @@ from protos.registry.v1 import registry_service_pb2 as pb
 from protos.registry.v1.application_pb2 import Application
 from protos.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from protos.training.v1.training_events_pb2 import EngineBuilt, TrainingCompleted
+from tests.stack import ServiceProcess
 from tests.waiting import eventually
 
 FILE = Artifact(uri="s3://perennial/sha256/aa", sha256="aa", size_bytes=3, media_type="x/y")
 CALL_S = 20.0
-START_S = 180.0
 
 
-class RegistryProcess:
-    """``python -m services.registry`` with a SQLite file."""
+class Registry:
+    """The service and its door."""
 
-    def __init__(self, brokers: str, home: Path) -> None:
-        self.token = secrets.token_hex(16)
-        self.address = f"127.0.0.1:{_free_port()}"
-        self._home = home
-        self._env = {
-            **{name: value for name, value in os.environ.items() if "PERENNIAL" not in name},
-            "PERENNIAL_KAFKA__BROKERS": brokers,
-            "PERENNIAL_SQL__URL": f"sqlite:///{home / 'registry.db'}",
-            "PERENNIAL_RPC__PORT": self.address.split(":")[1],
-            "PERENNIAL_OPS__PORT": str(_free_port()),
-            "PERENNIAL_OPERATOR_TOKEN": self.token,
-        }
-        self.start()
+    def __init__(self, process: ServiceProcess) -> None:
+        self.process = process
 
-    def start(self) -> None:
-        with (self._home / "registry.log").open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "services.registry"],
-                env=self._env,
-                stdout=output,
-                stderr=output,
-            )
-        eventually(self.answers, within_s=START_S)
-
-    def answers(self) -> bool:
-        # A new channel each time: one that was refused waits longer and longer.
-        self.stub = RegistryServiceStub(sync_channel(self.address, self.token))
-        try:
-            self.stub.ListApplications(pb.ListApplicationsRequest(), timeout=2)
-        except grpc.RpcError:
-            return False
-        return True
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait(10)
-
-    def stop(self) -> int:
-        self.process.terminate()
-        return self.process.wait(30)
+    @property
+    def stub(self) -> RegistryServiceStub:
+        return RegistryServiceStub(self.process.door)
 
     def campaign(self, campaign_id: str) -> pb.Campaign:
         return self.stub.GetCampaign(pb.GetCampaignRequest(campaign_id=campaign_id), timeout=CALL_S)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def applications(channel: grpc.Channel) -> object:
+    return RegistryServiceStub(channel).ListApplications(pb.ListApplicationsRequest(), timeout=2)
 
 
 @pytest.fixture
-def registry(brokers: str, tmp_path: Path) -> Iterator[RegistryProcess]:
-    process = RegistryProcess(brokers, tmp_path)
-    yield process
-    if process.process.poll() is None:
-        process.kill()
+def registry(service: Callable[..., ServiceProcess]) -> Registry:
+    return Registry(service("registry", applications))
 
 
 @pytest.fixture
-def application(registry: RegistryProcess) -> str:
+def application(registry: Registry) -> str:
     name = f"test-{uuid4().hex[:12]}"
     registry.stub.ApplyApplication(
         pb.ApplyApplicationRequest(application=Application(name=name)), timeout=CALL_S
@@ -110,7 +64,7 @@ def application(registry: RegistryProcess) -> str:
 
 
 def test_a_campaign_survives_a_kill_and_its_replay_agrees(
-    brokers: str, registry: RegistryProcess, application: str
+    brokers: str, registry: Registry, application: str
 ) -> None:
     sink = KafkaSink(KafkaSettings(brokers=brokers))
     campaign_id = registry.stub.StartCampaign(
@@ -123,12 +77,12 @@ def test_a_campaign_survives_a_kill_and_its_replay_agrees(
         eventually(lambda: registry.campaign(campaign_id).state == state, within_s=60)
 
     reach("preparing")
-    registry.kill()
+    registry.process.kill()
     dataset = DatasetVersioned(**of, dataset_digest="d1", train=FILE, held_out=FILE)
     for _ in range(2):  # delivered twice, while nobody listens
         sink.send(DATASET_VERSIONED, dataset, event_id=f"{campaign_id}-dataset")
     sink.flush()
-    registry.start()
+    registry.process.start()
     reach("training")
     model = ModelVersion(digest="m1", base_digest="b", merged=FILE)
     sink.send(TRAINING_COMPLETED, TrainingCompleted(**of, model=model))
@@ -154,11 +108,11 @@ def test_a_campaign_survives_a_kill_and_its_replay_agrees(
     assert replayed().events_read == 6
     told = [each.sequence for each in registry.campaign(campaign_id).transitions]
     assert told == [1, 2, 3, 4, 5, 6]
-    assert registry.stop() == 0
+    assert registry.process.stop() == 0
 
 
-def test_the_door_needs_the_operators_token(registry: RegistryProcess) -> None:
-    stranger = RegistryServiceStub(sync_channel(registry.address, "not-the-token"))
+def test_the_door_needs_the_operators_token(registry: Registry) -> None:
+    stranger = RegistryServiceStub(registry.process.channel("not-the-token"))
 
     with pytest.raises(grpc.RpcError) as refused:
         stranger.ListApplications(pb.ListApplicationsRequest(), timeout=CALL_S)
@@ -167,7 +121,7 @@ def test_the_door_needs_the_operators_token(registry: RegistryProcess) -> None:
 
 
 def test_bad_requests_get_their_status_and_the_service_goes_on(
-    registry: RegistryProcess,
+    registry: Registry,
 ) -> None:
     with pytest.raises(grpc.RpcError) as refused:
         registry.stub.ApplyApplication(pb.ApplyApplicationRequest(), timeout=CALL_S)
@@ -176,4 +130,4 @@ def test_bad_requests_get_their_status_and_the_service_goes_on(
 
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert missing.value.code() is grpc.StatusCode.NOT_FOUND
-    assert registry.answers()
+    assert registry.process.answers()

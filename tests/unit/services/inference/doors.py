@@ -10,10 +10,12 @@ from libs.rpc.server import RpcServer
 from libs.runtime.clock import SystemClock
 from libs.runtime.config import DoorSettings
 from services.inference.domain.admission import Admission
+from services.inference.domain.cache import Cache
 from services.inference.domain.loaded import LoadedEngines
 from services.inference.handlers.admit import Admit
 from services.inference.handlers.answer import Answer
 from services.inference.handlers.embed import Embed
+from services.inference.handlers.external import External
 from services.inference.handlers.runner import Runner
 from services.inference.http import OpenAiHttp
 from services.inference.ports import Journal
@@ -46,6 +48,8 @@ class Doors:
     journal: Journal | None = None
     admission: Admission = field(default_factory=lambda: Admission(4))
     embedder: FakeEmbedder = field(default_factory=FakeEmbedder)
+    external: External | None = None
+    cache: Cache | None = None
     http_port: int = field(default_factory=free_port)
     rpc_port: int = field(default_factory=free_port)
 
@@ -53,7 +57,15 @@ class Doors:
     async def open(self) -> AsyncIterator["Doors"]:
         self.loaded.mark(CHAMPION.engine.digest, ready=True)
         journal = self.journal or self.events
-        runner = Runner(self.generator, self.loaded, journal, SystemClock(), lambda _: None)
+        runner = Runner(
+            generator=self.generator,
+            loaded=self.loaded,
+            journal=journal,
+            clock=SystemClock(),
+            on_engine_down=lambda _: None,
+            external=self.external,
+            cache=self.cache,
+        )
         answer = Answer(runner, Admit(self.admission, SystemClock()), lambda *_: None, 30.0)
         embed = Embed(self.embedder)
         rpc = InferenceRpc(self.routing, answer, embed)

@@ -103,12 +103,13 @@ def releases(application: Name, as_json: show.AsJson = False) -> None:
             entry.release.digest[:16],
             Role.Name(entry.role).removeprefix("ROLE_").lower() if entry.role else "-",
             f"{entry.share:.0%}",
-            entry.release.engine.runtime,
+            entry.release.engine.provider.name or entry.release.engine.runtime,
             entry.release.engine.precision,
+            entry.release.prompt.version or "-",
             entry.dataset_digest[:12],
             entry.campaign_id[:18],
         )
         for entry in found
     ]
-    columns = ("release", "role", "share", "runtime", "precision", "dataset", "campaign")
+    columns = ("release", "role", "share", "runtime", "precision", "prompt", "dataset", "campaign")
     return show.table(f"releases of {application}", columns, rows)

@@ -8,9 +8,15 @@ import pytest
 from libs.events.topics import ROUTING
 from libs.sql.engine import connect
 from libs.sql.migrate import differences, upgrade
+from protos.registry.v1.registry_events_pb2 import Proposal
 from services.registry.adapters.tables import METADATA
+from services.registry.domain.policies import Provider, Serving
+from services.registry.domain.values import Application, Prompt
+from services.registry.ports import Cut
 from tests.unit.services.registry import traffic
 from tests.unit.services.registry.flow import Registry, registry_on, routes_of
+
+ALL = Cut(50, "")
 
 
 @pytest.fixture
@@ -55,3 +61,27 @@ def test_writers_of_one_application_take_turns(registry: Registry) -> None:
     tables = registry.broker.events(ROUTING)
     assert list(tables[-1].key_sha256) == sorted(keys)
     assert [table.version for table in tables] == list(range(1, 14))
+
+
+def test_prompts_engines_and_approvals_are_kept_on_either_engine(registry: Registry) -> None:
+    backup = Provider("backup", "https://api.example.com/v1", "small-1")
+    registry.desk.apply(Application(name="bank", serving=Serving(fallbacks=(backup,))))
+    registry.start()
+    traffic.prepare(registry)
+    traffic.train(registry, "m1", with_engine=False)
+    traffic.evaluate(registry)
+    traffic.build(registry)
+    traffic.load(registry)
+    made = registry.library.create_prompt("bank", Prompt(template="Q: {{ question }}"), "Ada")
+
+    for _ in range(2):
+        registry.library.approve("bank", "backup", "Ada", "our own gateway")
+    proposal = Proposal(prompt_version=made.prompt.version)
+    campaign_id = registry.start(proposal=proposal)
+    registry.settle()
+
+    assert registry.state(campaign_id) == "loading"
+    assert [each.built.model_digest for each in registry.catalogue.engines("", ALL).items] == ["m1"]
+    assert [each.prompt.version for each in registry.catalogue.prompts("bank", ALL).items] == [1, 2]
+    assert len(registry.catalogue.approvals("bank")) == 1
+    assert registry.replay(campaign_id).agrees

@@ -80,6 +80,7 @@ def main() -> None:
     parser.add_argument("side", choices=("ours", "peers"))
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--slow-seeds", type=int, default=3)
+    parser.add_argument("--only", default="", help="systems whose name begins so")
     chosen = parser.parse_args()
     pools = cache.pools()
     jobs = (
@@ -87,7 +88,8 @@ def main() -> None:
         if chosen.side == "ours"
         else peers(pools, chosen.seeds, min(chosen.seeds, chosen.slow_seeds))
     )
-    missing = [job for job in jobs if not cache.path(*job[:3]).exists()]
+    chosen_jobs = (job for job in jobs if job[0].startswith(chosen.only))
+    missing = [job for job in chosen_jobs if not cache.path(*job[:3]).exists()]
     with threadpool_limits(limits=1):
         for _, scenario, seed, work in track(missing, f"drift: {chosen.side}"):
             for system, run in work().items():

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Final
@@ -22,6 +22,9 @@ log = structlog.get_logger()
 
 CONNECT_S: Final = 5.0
 MAX_CONNECTIONS: Final = 256
+READ_OUT_S: Final = 0.05
+READ_OUT_CHUNKS: Final = 8
+"""A provider that does not end its body loses its connection, and delays the end by that."""
 MAX_ERROR_BYTES: Final = 16 * 1024
 REFUSALS: Final = frozenset({400, 413, 422})
 """Of this very request; any other failure may be the provider's own."""
@@ -105,10 +108,20 @@ async def _pieces(
     async with aclosing(sse.data(source, bounds)) as values:
         async for value in values:
             if value == b"[DONE]":
+                await _read_out(source)
                 break
             if (delta := reading.chunk(value)) is not None:
                 yield delta
     yield reading.finish()
+
+
+async def _read_out(source: AsyncIterator[bytes]) -> None:
+    """To the body's end, which is there already: only then is the connection used again."""
+    with suppress(TimeoutError, httpx.HTTPError):
+        async with asyncio.timeout(READ_OUT_S):
+            for _ in range(READ_OUT_CHUNKS):
+                if await anext(source, None) is None:
+                    return
 
 
 async def _refusal(provider: Provider, response: httpx.Response, bounds: sse.Bounds) -> Exception:

@@ -1,7 +1,10 @@
 """External providers, good and bad, on a real local socket."""
 
+import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +174,38 @@ async def test_closing_an_answer_early_frees_its_connection(
         assert await anext(pieces) == Delta("Hello")
 
     assert isinstance((await asked(providers, server.provider))[-1], Finish)
+
+
+async def test_answers_after_each_other_travel_on_one_connection(
+    providers: OpenAiProviders,
+) -> None:
+    connections = []
+
+    async def keep_open(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        while length := re.search(rb"content-length: (\d+)", await head_of(reader), re.I):
+            await reader.readexactly(int(length[1]))
+            body = bad.piece("m", "Hello", "stop") + bad.event(b"[DONE]")
+            kind = b"content-type: text/event-stream\r\ntransfer-encoding: chunked"
+            writer.write(b"HTTP/1.1 200 OK\r\n" + kind + b"\r\n\r\n")
+            writer.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
+
+    async with await asyncio.start_server(keep_open, "127.0.0.1", 0) as open_server:
+        port = open_server.sockets[0].getsockname()[1]
+        provider = replace(LocalProvider().provider, base_url=f"http://127.0.0.1:{port}/v1")
+
+        for _ in range(3):
+            assert (await asked(providers, provider))[0] == Delta("Hello")
+
+        assert len(connections) == 1
+        connections[0].close()
+
+
+async def head_of(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.readuntil(b"\r\n\r\n")
+    except asyncio.IncompleteReadError:
+        return b""
 
 
 async def test_a_provider_without_a_key_is_never_called(server: LocalProvider) -> None:

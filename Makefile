@@ -118,6 +118,14 @@ e2e: setup ## Tests on the whole stack
 
 ## Benchmarks beside other systems: results in .perennial/bench
 
+.PHONY: clients
+clients: $(BUILD)/clients.lock ## Clients of other makers, for the gateway's tests with them
+
+$(BUILD)/clients.lock: infra/locks/clients.txt | uv
+	@mkdir -p $(BUILD)
+	$(call synchronised,.venv-clients,clients,$<,)
+	cp $< $@
+
 .PHONY: bench-drift
 SEEDS ?= 20
 $(BUILD)/bench-drift.lock: infra/locks/bench-drift.txt | uv

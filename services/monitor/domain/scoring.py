@@ -213,7 +213,7 @@ def _near(part: Part, places: Cells) -> Flags:
 
 
 def _embedded(part: Part) -> bool:
-    return part.vectors.shape[1] > 0
+    return int(part.vectors.shape[1]) > 0
 
 
 def _table(part: Part, places: Cells) -> Table:

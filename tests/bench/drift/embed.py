@@ -41,4 +41,5 @@ if __name__ == "__main__":
     pools: dict[str, list[str]] = json.loads((HOME / "texts.json").read_text())
     joined = embed([text for texts in pools.values() for text in texts])
     edges = np.cumsum([len(texts) for texts in pools.values()])[:-1]
-    np.savez(HOME / "embedded.npz", **dict(zip(pools, np.split(joined, edges), strict=True)))
+    parts = dict(zip(pools, np.split(joined, edges), strict=True))
+    np.savez(HOME / "embedded.npz", allow_pickle=False, **parts)

@@ -5,9 +5,10 @@ SIDE ``ours`` in the platform's environment; ``peers`` in the bench's own.
 
 import argparse
 from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
 
 from rich.progress import track
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from tests.bench.drift import cache
 from tests.bench.drift.streams import CHANGES, QUIETS, SCENARIOS, Pools, Scenario, stream
@@ -22,57 +23,45 @@ Job = tuple[str, str, int, Callable[[], dict[str, cache.Run]]]
 def ours(pools: Pools, seeds: int) -> Iterator[Job]:
     from tests.bench.drift.ours import curves, monitor
 
+    def statistics(name: str, seed: int) -> dict[str, cache.Run]:
+        return curves(stream(pools, SCENARIOS[name], seed), seed)
+
+    def watched(what: Scenario, seed: int, length: int) -> dict[str, cache.Run]:
+        return {f"monitor@{length}": monitor(stream(pools, what, seed), what, length, seed)}
+
     for seed in range(seeds):
         for name in ("no_change", *TOPICS):
-            yield (
-                "embedding",
-                name,
-                seed,
-                lambda n=name, s=seed: curves(stream(pools, SCENARIOS[n], s), s),
-            )
+            yield "embedding", name, seed, partial(statistics, name, seed)
         for length in RUN_LENGTHS:
-            scenarios = (*QUIETS, *CHANGES) if length == max(RUN_LENGTHS) else QUIETS
-            for scenario in scenarios:
-                system = f"monitor@{length}"
-
-                def watched(
-                    what: Scenario = scenario, s: int = seed, arl: int = length, to: str = system
-                ) -> dict[str, cache.Run]:
-                    return {to: monitor(stream(pools, what, s), what, arl, s)}
-
-                yield system, scenario.name, seed, watched
+            for what in (*QUIETS, *CHANGES) if length == max(RUN_LENGTHS) else QUIETS:
+                yield f"monitor@{length}", what.name, seed, partial(watched, what, seed, length)
 
 
 def peers(pools: Pools, seeds: int, slow_seeds: int) -> Iterator[Job]:
     from tests.bench.drift.peers import Mmd, adwin, evidently
 
+    def averaged(what: Scenario, seed: int) -> dict[str, cache.Run]:
+        return {"adwin": adwin(stream(pools, what, seed), what, seed)}
+
+    def classified(name: str, seed: int) -> dict[str, cache.Run]:
+        return {"evidently": evidently(stream(pools, SCENARIOS[name], seed))}
+
+    @lru_cache(maxsize=1)
+    def configured(seed: int) -> Mmd:
+        return Mmd(stream(pools, SCENARIOS["no_change"], seed))
+
+    def compared(name: str, seed: int) -> dict[str, cache.Run]:
+        return {"alibi": configured(seed).run(stream(pools, SCENARIOS[name], seed))}
+
     for seed in range(seeds):
         for scenario in (*QUIETS, *CHANGES):
-            yield (
-                "adwin",
-                scenario.name,
-                seed,
-                lambda what=scenario, s=seed: {"adwin": adwin(stream(pools, what, s), what, s)},
-            )
+            yield "adwin", scenario.name, seed, partial(averaged, scenario, seed)
     for seed in range(slow_seeds):
         for name in SLOW:
-            yield (
-                "evidently",
-                name,
-                seed,
-                lambda n=name, s=seed: {"evidently": evidently(stream(pools, SCENARIOS[n], s))},
-            )
+            yield "evidently", name, seed, partial(classified, name, seed)
     for seed in range(slow_seeds):
-        made: list[Mmd] = []
-
-        def mmd(name: str, seed: int = seed, made: list[Mmd] = made) -> dict[str, cache.Run]:
-            events = stream(pools, SCENARIOS[name], seed)
-            if not made:
-                made.append(Mmd(events))
-            return {"alibi": made[0].run(events)}
-
         for name in SLOW:
-            yield "alibi", name, seed, lambda n=name, run=mmd: run(n)
+            yield "alibi", name, seed, partial(compared, name, seed)
 
 
 def main() -> None:

@@ -117,10 +117,15 @@ def stream(pools: Pools, scenario: Scenario, seed: int) -> Stream:
     before = _events(pools, replace(_PLAIN, rhythm=scenario.rhythm), seed, REFERENCE, None)
     watched = QUIET if scenario.quiet else CHANGE + max(AFTER, scenario.ramp + 1000)
     after = _events(pools, scenario, seed, watched, None if scenario.quiet else CHANGE)
-    after.episode[:] += REFERENCE
-    columns = ("vectors", "length", "language", "logprob", "episode", "stratum")
-    joined = [np.concatenate([getattr(before, c), getattr(after, c)]) for c in columns]
-    return Stream(*joined, change=after.change)
+    return Stream(
+        vectors=np.concatenate([before.vectors, after.vectors]),
+        length=np.concatenate([before.length, after.length]),
+        language=np.concatenate([before.language, after.language]),
+        logprob=np.concatenate([before.logprob, after.logprob]),
+        episode=np.concatenate([before.episode, after.episode + REFERENCE]),
+        stratum=np.concatenate([before.stratum, after.stratum]),
+        change=after.change,
+    )
 
 
 def _events(pools: Pools, scenario: Scenario, seed: int, count: int, change: int | None) -> Stream:

@@ -32,7 +32,8 @@ def sphere(random: np.random.Generator, centre: np.ndarray, radius: float) -> np
         mixed = (1 - middle[:, None]) * centre + middle[:, None] * toward
         inside = divergence(centre, mixed) <= radius
         low, high = np.where(inside, middle, low), np.where(inside, high, middle)
-    return (1 - low[:, None]) * centre + low[:, None] * toward
+    found: np.ndarray = (1 - low[:, None]) * centre + low[:, None] * toward
+    return found
 
 
 @settings(max_examples=40, deadline=None)

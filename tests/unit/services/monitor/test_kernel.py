@@ -7,7 +7,9 @@ import pytest
 
 from services.monitor.adapters import blob
 from services.monitor.domain import kernel
+from services.monitor.domain.fitting import Fit, Table, fit
 from services.monitor.domain.kernel import BLOCK, KernelCTM, kernel_detector, p_values
+from services.monitor.domain.panel import Calibration, panel, strata
 from services.monitor.domain.partition import unit
 
 DIMENSIONS = 24
@@ -119,3 +121,38 @@ def test_features_of_few_and_of_many_rows_are_finite(count: int) -> None:
     features = kernel.fit_features(rows(random, count))
 
     assert np.isfinite(features(rows(random, 7))).all()
+
+
+def table(random: np.random.Generator, count: int) -> Table:
+    lengths = {"length": random.normal(size=count)}
+    return Table(rows(random, count), lengths, {}, [""] * count)
+
+
+def calibration(known: Fit, drawn: Table, names: list[str]) -> Calibration:
+    found = strata(names)
+    none = np.zeros((0, 0), np.int64)
+    return Calibration(
+        cells=known.assign(drawn),
+        strata=found.places(names),
+        tables=found,
+        labels=[[] for _ in names],
+        intake=none,
+        intake_strata=none,
+        reasons=(),
+        vectors=drawn.vectors,
+    )
+
+
+def test_the_embedding_is_watched_by_a_kernel_where_the_reference_is_one_kind_of_draw() -> None:
+    random = np.random.default_rng(8)
+    known = fit(table(random, 150), 1, natural=True)
+
+    def watched(count: int, names: list[str], conditional: bool) -> bool:
+        reference = calibration(known, table(random, count), names)
+        signals = panel(known, reference, 10_000, 1, conditional).signals
+        return signals[0].kernel is not None
+
+    assert watched(300, [""] * 300, False)
+    assert not watched(300, [""] * 300, True)
+    assert not watched(150, [""] * 150, False)
+    assert not watched(300, ["day", "night"] * 150, False)

@@ -141,6 +141,10 @@ bench-drift: setup $(BUILD)/bench-drift.lock ## Drift detectors beside river, al
 	.venv-bench/bin/python -W ignore -m tests.bench.drift.run peers --seeds $(SEEDS)
 	$(PY) -m tests.bench.drift.report
 
+.PHONY: bench-monitor
+bench-monitor: setup ## Answers a second that one monitor folds, durably, also from a Kafka of its own
+	@$(PY) -m tests.bench.monitor kafka
+
 .PHONY: bench-serving
 bench-serving: setup ## The gateway beside its peers and beside Triton alone [CELLS="mock triton" ROUNDS=5 SECONDS=5]
 	@$(PY) -m tests.bench.serving $(CELLS)

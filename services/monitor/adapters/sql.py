@@ -13,8 +13,8 @@ from libs.sql.engine import insert_once, reader
 from libs.sql.outbox import OutboxSink, add_outbox
 from services.monitor.adapters.blob import freeze, thaw
 from services.monitor.domain.application import Application
-from services.monitor.domain.release import Release
 from services.monitor.domain.fitting import Fit
+from services.monitor.domain.release import Release
 
 METADATA: Final = sa.MetaData()
 APPLICATIONS: Final = sa.Table(

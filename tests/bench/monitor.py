@@ -1,0 +1,185 @@
+"""`make bench-monitor`: answers a second that one monitor process folds, on one core, durably.
+
+Whole path: poll, decode, language, every detector, service levels, one transaction a batch in
+SQLite. The first cells read records from memory, the last ones from a Kafka of their own. A
+round is a fresh state whose reference is complete; its rate is per second of processor time,
+which a machine that others use distorts less than the clock.
+"""
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+import numpy as np
+import structlog
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships none
+
+from infra.local import stack
+from libs.events.topics import APPLICATION_APPLIED, GENERATION_SERVED, ROUTING
+from libs.kafka.confluent import KafkaSink, KafkaSource
+from libs.kafka.consumer import ConsumerLoop, Route
+from libs.kafka.memory import MemoryBroker
+from libs.kafka.record import Record, Source
+from libs.kafka.table import MemoryTable
+from libs.runtime.config import KafkaSettings
+from libs.sql.engine import connect
+from protos.inference.v1.inference_events_pb2 import GenerationServed
+from protos.registry.v1.application_pb2 import Application, DriftPolicy, Objective
+from protos.registry.v1.registry_events_pb2 import (
+    ROLE_CHAMPION,
+    ApplicationApplied,
+    Release,
+    RoutingTable,
+)
+from protos.registry.v1.registry_events_pb2 import Route as RoutingRoute
+from services.monitor.adapters.gauges import Gauges
+from services.monitor.adapters.language import DetectLanguage
+from services.monitor.adapters.sql import METADATA, SqlStates
+from services.monitor.handlers import Batch, OnGenerationServed
+from tests.bench.serving import figures
+
+REFERENCE: Final = 600
+WARM: Final = 1000
+EVENTS: Final = 5000
+ROUNDS: Final = 3
+DIMENSIONS: Final = 384
+GOALS: Final = {"scalars and categories": ">= 5000", "with the embedding": ">= 2000"}
+TEXT: Final = "how do i change the limit of my card when account is blocked payment failed today"
+HOME: Final = Path(".perennial-bench")
+
+
+def answers(name: str, count: int, embedded: bool) -> list[GenerationServed]:
+    """Quiet traffic of eight topics."""
+    random = np.random.default_rng(0)
+    centres = random.normal(size=(8, DIMENSIONS))
+    found: list[GenerationServed] = []
+    for number in range(count):
+        vector = centres[random.integers(8)] + 0.7 * random.normal(size=DIMENSIONS)
+        vector /= np.linalg.norm(vector)
+        event = GenerationServed(
+            generation_id=f"{name}-{number}",
+            application=name,
+            release_digest="r1",
+            role=ROLE_CHAMPION,
+            episode_id=f"e{number}",
+            prompt=" ".join(random.choice(TEXT.split(), 14)),
+            answer="Open Cards, choose the card, then Limits. " * 4,
+            completion_tokens=40,
+            time_to_first_token_s=0.1,
+            latency_s=float(0.5 + random.random()),
+            mean_logprob=float(-1 + 0.1 * random.normal()),
+            finish_reason="stop",
+            response_model="m",
+            guard_verdict="allow",
+            retrieval_score=float(random.random()),
+            embedding=vector.astype("<f2").tobytes() if embedded else b"",
+        )
+        event.served_at.FromMilliseconds(1_790_000_000_000 + number)
+        found.append(event)
+    return found
+
+
+def in_memory(events: Sequence[GenerationServed]) -> Source:
+    broker = MemoryBroker()
+    for event in events:
+        broker.produce(GENERATION_SERVED, event)
+    return broker.source("bench", [GENERATION_SERVED.name])
+
+
+def on_kafka(brokers: str) -> Callable[[Sequence[GenerationServed]], Source]:
+    def source(events: Sequence[GenerationServed]) -> Source:
+        settings, application = KafkaSettings(brokers=brokers), events[0].application.encode()
+        sink = KafkaSink(settings)
+        for event in events:
+            sink.send(GENERATION_SERVED, event)
+        sink.flush()
+        return Ours(KafkaSource(settings, uuid4().hex, [GENERATION_SERVED.name]), application)
+
+    return source
+
+
+class Ours:
+    """A source without the records of earlier rounds."""
+
+    def __init__(self, source: KafkaSource, application: bytes) -> None:
+        self._source, self._application = source, application
+        self.commit, self.assigned, self.close = source.commit, source.assigned, source.close
+
+    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        found = self._source.poll(max_records, timeout_s)
+        return [record for record in found if record.key == self._application]
+
+
+def loop_over(source: Source, name: str, home: Path) -> ConsumerLoop:
+    engine = connect(f"sqlite:///{home / 'monitor.db'}")
+    METADATA.create_all(engine)
+    routing, applied = MemoryTable(ROUTING), MemoryTable(APPLICATION_APPLIED)
+    objectives = [
+        Objective(name="latency", threshold=2.0, target=0.99, period_s=2_592_000),
+        Objective(name="time_to_first_token", threshold=1.0, target=0.99, period_s=2_592_000),
+        Objective(name="errors", target=0.99, period_s=2_592_000),
+    ]
+    declared = Application(
+        name=name, drift=DriftPolicy(reference_events=REFERENCE), objectives=objectives
+    )
+    applied.put(ApplicationApplied(application=declared, revision=1))
+    champion = RoutingRoute(release=Release(digest="r1"), role=ROLE_CHAMPION)
+    routing.put(RoutingTable(application=name, version=1, routes=[champion]))
+    batch = Batch(SqlStates(engine), routing, applied, Gauges(), most_per_s=10**9)
+    routes = [Route(GENERATION_SERVED, OnGenerationServed(batch, DetectLanguage()))]
+    return ConsumerLoop(source, MemoryBroker().sink(), routes, batch.settle)
+
+
+def measure(source: Callable[[Sequence[GenerationServed]], Source], embedded: bool) -> float:
+    """Answers per second of processor time."""
+    name = f"bench-{uuid4().hex[:12]}"
+    feed = source(answers(name, WARM + EVENTS, embedded))
+    with tempfile.TemporaryDirectory() as home:
+        loop, settled = loop_over(feed, name, Path(home)), 0
+        while settled < WARM:
+            settled += loop.step(max_records=min(500, WARM - settled))
+        began = time.process_time()
+        while settled < WARM + EVENTS:
+            settled += loop.step()
+        taken = time.process_time() - began
+    feed.close()
+    return EVENTS / taken
+
+
+def main() -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    threadpool_limits(limits=1)
+    sources = {"from memory": in_memory}
+    ours = "kafka" in sys.argv[1:] and not stack.status(HOME)
+    if "kafka" in sys.argv[1:]:
+        stack.up(HOME, only=("kafka", "topics"))
+        sources["from Kafka"] = on_kafka(stack.endpoints(HOME)["kafka"])
+    try:
+        results = [
+            figures.alone(
+                f"monitor, {what}, {where}",
+                [measure(source, what == "with the embedding") for _ in range(ROUNDS)],
+                "answers/s of processor time",
+                goal,
+            )
+            for where, source in sources.items()
+            for what, goal in GOALS.items()
+        ]
+    finally:
+        if ours:
+            stack.down(HOME)
+    figures.write(
+        Path(".perennial/bench/monitor.json"),
+        results,
+        {name: version(name) for name in ("numpy", "confluent-kafka", "protobuf", "sqlalchemy")},
+    )
+    figures.show(results)
+
+
+if __name__ == "__main__":
+    main()

@@ -66,7 +66,7 @@ async def client_of(doors: Doors) -> AsyncIterator[openai.AsyncOpenAI]:
 @asynccontextmanager
 async def stub_of(doors: Doors) -> AsyncIterator[Any]:
     async with grpc.aio.insecure_channel(doors.address) as channel:
-        yield InferenceServiceStub(channel)  # type: ignore[no-untyped-call]  # generated
+        yield InferenceServiceStub(channel)
 
 
 async def test_an_answer_says_which_provider_stood_in() -> None:
@@ -129,7 +129,7 @@ async def test_too_many_requests_are_told_when_to_come_again_at_both_doors() -> 
 
     assert int(refusal.value.response.headers["retry-after"]) >= 1
     assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    status = rpc_status.from_call(refused.value)  # type: ignore[arg-type]  # has what it asks
+    status = rpc_status.from_call(refused.value)
     kinds = [detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR) for detail in status.details]
     assert any(kinds)
 

@@ -22,7 +22,7 @@ def distinct(prompts: Iterable[str]) -> tuple[str, ...]:
 
 def recent(prompts: Sequence[str], cells: Cells, cell: int) -> list[str]:
     """The newest first: prompts, oldest first, whose ``(n,)`` cells are ``cell``."""
-    return [prompts[place] for place in np.flatnonzero(cells == cell)[::-1]]
+    return [prompts[int(place)] for place in np.flatnonzero(cells == cell)[::-1]]
 
 
 def before(prompts: Sequence[str], cells: Cells, cell: int, ordered: bool) -> list[str]:
@@ -35,7 +35,7 @@ def before(prompts: Sequence[str], cells: Cells, cell: int, ordered: bool) -> li
         return []
     if ordered and not (cells == cell).any():
         cell = int(known[np.argmin(np.abs(known - cell))])
-    return [prompts[place] for place in np.flatnonzero(cells == cell)]
+    return [prompts[int(place)] for place in np.flatnonzero(cells == cell)]
 
 
 def terms(after: Sequence[str], former: Sequence[str]) -> tuple[str, ...]:

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.monitor.domain.fitting import MEAN_LOGPROB, Flags, Table
-from services.monitor.domain.partition import unit
+from services.monitor.domain.partition import Cells, unit
 from services.monitor.domain.sample import Sample
 
 T = TypeVar("T")
 
 SHOWN_CHARACTERS = 300
+MOST_VECTORS = 1500
 NUMBERS = ("length", MEAN_LOGPROB, "latency", "retrieval_score")
 WORDS = ("language", "refusal", "finish_reason", "served_model", "guard_verdict")
 
@@ -70,6 +71,32 @@ class Held:
             _at(self.labels, places),
             _at(self.near, places),
         )
+
+
+@dataclass(slots=True)
+class Collected:
+    """The calibration rows of a reference that is not complete, in time order.
+
+    Fields:
+        cells: ``(C, m)``, -1 where a row says nothing; labels: "label=value" of each row.
+        vectors: ``(<= 1,500, d)`` embeddings of the first rows.
+    """
+
+    cells: NDArray[np.int16] = field(default_factory=lambda: np.zeros((0, 0), np.int16))
+    strata: list[str] = field(default_factory=list)
+    labels: list[list[str]] = field(default_factory=list)
+    vectors: NDArray[np.float16] = field(default_factory=lambda: np.zeros((0, 0), np.float16))
+
+    def add(self, held: Held, cells: Cells) -> None:
+        """Rows and their ``(C, n)`` cells."""
+        more = cells.astype(np.int16)
+        self.cells = np.concatenate([self.cells, more], axis=1) if self.strata else more
+        self.strata += held.strata
+        self.labels += held.labels
+        if len(self.vectors) < MOST_VECTORS:
+            rows = held.vectors.astype(np.float16)
+            known = self.vectors.size > 0
+            self.vectors = np.concatenate([self.vectors, rows]) if known else rows
 
 
 def _at(column: Sequence[T], places: Sequence[int]) -> list[T]:

@@ -1,11 +1,16 @@
 """What is wrong with a prompt before anybody asks what it says."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
+
+from services.monitor.domain.detector import BLOCK
+from services.monitor.domain.sample import Sample
 
 LONGEST_BYTES: Final = 65_000
 """The gateway cuts prompts at 64 KiB."""
+
+MOST_ROWS: Final = 20_000
 
 MOJIBAKE: Final = re.compile(
     "\N{REPLACEMENT CHARACTER}|[\u00c2\u00c3\u00e2][\u0080-\u00bf\u2018-\u203a\u20ac\u2122]"
@@ -40,3 +45,26 @@ def condition(prompt: str) -> int:
     if CONTROL.search(prompt):
         return 3
     return 4 if len(prompt.encode()) >= LONGEST_BYTES else 0
+
+
+@dataclass(slots=True)
+class Intake:
+    """Every event, as `intake` sees it: the reference's, then those of the unfinished block.
+
+    Fields:
+        rows: ``[condition, near copy]`` of each.
+    """
+
+    rows: list[list[int]] = field(default_factory=list)
+    strata: list[str] = field(default_factory=list)
+    generations: list[str] = field(default_factory=list)
+    prompts: list[str] = field(default_factory=list)
+
+    def add(self, sample: Sample, near: bool) -> None:
+        self.rows.append([condition(sample.prompt), int(near)])
+        self.strata.append(sample.stratum)
+        self.generations.append(sample.generation_id)
+        self.prompts.append(sample.prompt[:80])
+        if len(self.rows) > MOST_ROWS:
+            del self.rows[0], self.strata[0]
+        del self.generations[:-BLOCK], self.prompts[:-BLOCK]

@@ -16,6 +16,7 @@ from services.monitor.domain.fitting import (
     Flags,
     Kind,
 )
+from services.monitor.domain.held import MOST_VECTORS
 from services.monitor.domain.intake import INTAKE, Reason
 from services.monitor.domain.kernel import kernel_detector
 from services.monitor.domain.partition import Cells, Vectors
@@ -26,7 +27,6 @@ LEAST_CALIBRATED = 15
 LEAST_STRATUM = 100
 LEAST_SEGMENT = 100
 LEAST_KERNEL = 200
-MOST_KERNEL = 1500
 MOST_SEGMENTS = 8
 WHOLE = 0.9
 SEGMENT_SHARE = 0.1
@@ -133,7 +133,7 @@ def watch_kernel(signal: Signal, fit: Fit, reference: Calibration, seed: int) ->
     """One more channel, where the reference is one kind of draw and has 200 rows for it."""
     if reference.vectors is None or reference.tables.count > 1 or fit.embedding is None:
         return
-    rows = reference.vectors[:: signal.every][:MOST_KERNEL]
+    rows = reference.vectors[:: signal.every][:MOST_VECTORS]
     if len(rows) >= LEAST_KERNEL:
         signal.kernel = kernel_detector(fit.embedding.rows, rows, seed)
 

@@ -19,17 +19,17 @@ from services.monitor.domain.detector import BLOCK
 from services.monitor.domain.fitting import (
     MEAN_LOGPROB,
     PROMPT_EMBEDDING,
-    Column,
     Fit,
     fit,
 )
-from services.monitor.domain.held import Held
-from services.monitor.domain.intake import condition
-from services.monitor.domain.panel import MOST_KERNEL, Calibration, Strata, panel, strata
-from services.monitor.domain.partition import Cells, unit
+from services.monitor.domain.held import Collected, Held
+from services.monitor.domain.intake import Intake
+from services.monitor.domain.panel import Calibration, Strata, panel, strata
+from services.monitor.domain.partition import Cells, Vectors, unit
 from services.monitor.domain.recent import Recent, fingerprint, recent
 from services.monitor.domain.sample import Alarm, Sample
 from services.monitor.domain.signal import Signal, settle
+from services.monitor.domain.telling import Lately, told
 
 __all__ = ["MEAN_LOGPROB", "PROMPT_EMBEDDING", "Alarm", "Sample", "Watch", "watch"]
 
@@ -37,33 +37,8 @@ LEAST_REFERENCE = 30
 MOST_REFERENCE = 20_000
 FIT_ROWS = 500
 EPISODES = 4096
-REMEMBERED = 60
-REPORTED_CELLS = 8
 FORM = 2
 """Of the stored state; one of another form takes its reference anew."""
-
-
-@dataclass(slots=True)
-class Intake:
-    """Every event, as `intake` sees it: the reference's, then those of the unfinished block.
-
-    Fields:
-        rows: ``[condition, near copy]`` of each.
-    """
-
-    rows: list[list[int]] = field(default_factory=list)
-    strata: list[str] = field(default_factory=list)
-    generations: list[str] = field(default_factory=list)
-    prompts: list[str] = field(default_factory=list)
-
-    def add(self, sample: Sample, near: bool) -> None:
-        self.rows.append([condition(sample.prompt), int(near)])
-        self.strata.append(sample.stratum)
-        self.generations.append(sample.generation_id)
-        self.prompts.append(sample.prompt[:80])
-        if len(self.rows) > MOST_REFERENCE:
-            del self.rows[0], self.strata[0]
-        del self.generations[:-BLOCK], self.prompts[:-BLOCK]
 
 
 @dataclass(slots=True)
@@ -79,9 +54,7 @@ class Watch:
         tables: strata that have counts of their own.
         notes: why some signal does not watch.
         collected: reference events so far.
-        cells, names, labels: ``(C, m)`` cells, strata and "label=value" of the calibration rows,
-            until it is complete; calibration: ``(<= 1,500, d)`` embeddings of the first.
-        recent_prompts, recent_cells, recent_labels: of the last 60 watched, cells ``(n, C)``.
+        calibration: its rows, until it is complete.
         duplicates: events left out because their episode had one already; copies: because they
             nearly repeat one of the last 50.
         unusable: events left out for want of an embedding, or one of another length.
@@ -104,16 +77,11 @@ class Watch:
     signals: list[Signal] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     collected: int = 0
-    cells: NDArray[np.int16] = field(default_factory=lambda: np.zeros((0, 0), np.int16))
-    names: list[str] = field(default_factory=list)
-    labels: list[list[str]] = field(default_factory=list)
-    calibration: NDArray[np.float16] = field(default_factory=lambda: np.zeros((0, 0), np.float16))
+    calibration: Collected = field(default_factory=Collected)
     duplicates: int = 0
     copies: int = 0
     unusable: int = 0
-    recent_prompts: list[str] = field(default_factory=list)
-    recent_cells: NDArray[np.int16] = field(default_factory=lambda: np.zeros((0, 0), np.int16))
-    recent_labels: list[list[str]] = field(default_factory=list)
+    lately: Lately = field(default_factory=Lately)
 
     @property
     def fit_wanted(self) -> int:
@@ -165,7 +133,7 @@ class Watch:
     def _renew(self) -> None:
         """Begin again: the stored state is of another form."""
         fresh = Watch(self.release, self.seed, self.wanted, self.average_run_length)
-        for name in ("held", "fit", "signals", "collected", "recent_prompts", "recent_cells"):
+        for name in ("held", "fit", "signals", "collected", "lately"):
             setattr(self, name, getattr(fresh, name))
         self.form = FORM
 
@@ -193,9 +161,9 @@ class Watch:
         table = held.table()
         cells = self.fit.assign(table)
         if self.watching:
-            return self._compare(held, cells, unit(held.vectors))
+            return self._compare(self.fit, held, cells, table.vectors)
         self.collected += len(held.generations)
-        self._note(held, cells)
+        self.calibration.add(held, cells)
         if self.collected >= self.wanted:
             self._complete(self.fit)
         return []
@@ -214,27 +182,18 @@ class Watch:
         self.fit = fit(held.table(), self.seed, self.natural, held.prompts)
         self.collected = len(held.generations)
 
-    def _note(self, held: Held, cells: Cells) -> None:
-        more = cells.astype(np.int16)
-        self.cells = np.concatenate([self.cells, more], axis=1) if self.names else more
-        self.names += held.strata
-        self.labels += held.labels
-        if len(self.calibration) < MOST_KERNEL:
-            rows = held.vectors.astype(np.float16)
-            known = self.calibration.size > 0
-            self.calibration = np.concatenate([self.calibration, rows]) if known else rows
-
     def _complete(self, known: Fit) -> None:
         """Calibrate; a reference whose events are too much alike is collected on."""
-        tables = strata(self.names)
+        rows = self.calibration
+        tables = strata(rows.strata)
         reference = Calibration(
-            cells=self.cells.astype(np.int64),
-            strata=tables.places(self.names),
+            cells=rows.cells.astype(np.int64),
+            strata=tables.places(rows.strata),
             tables=tables,
-            labels=self.labels,
+            labels=rows.labels,
             intake=np.array(self.intake.rows, np.int64).T,
             intake_strata=tables.places(self.intake.strata),
-            vectors=unit(self.calibration) if self.calibration.size else None,
+            vectors=unit(rows.vectors) if rows.vectors.size else None,
         )
         found = panel(known, reference, self.average_run_length, self.seed, self.conditional)
         self.notes = found.notes
@@ -243,8 +202,7 @@ class Watch:
             self.wanted = min(2 * self.wanted, MOST_REFERENCE)
             return
         self.signals, self.tables = found.signals, tables
-        self.cells, self.names, self.labels = self.cells[:, :0], [], []
-        self.calibration = self.calibration[:0]
+        self.calibration = Collected()
         self.intake = Intake()
 
     def _take_in(self, sample: Sample, near: bool) -> list[Alarm]:
@@ -269,11 +227,11 @@ class Watch:
                 signal.restart()
                 continue
             shown = evidence.recent(block.prompts, cells[signal.columns[0]], grown)
-            alarms.append(self._alarm(signal, block.generations[last], shown, ()))
+            alarms.append(self._alarm(signal, block.generations[last], shown, []))
         return alarms
 
-    def _compare(self, held: Held, cells: Cells, vectors: NDArray[np.float32]) -> list[Alarm]:
-        self._remember(held, cells)
+    def _compare(self, known: Fit, held: Held, cells: Cells, vectors: Vectors) -> list[Alarm]:
+        self.lately.add(held, cells)
         places = self.tables.places(held.strata)
         full: list[tuple[Signal, int]] = []
         for signal in self.signals:
@@ -292,64 +250,29 @@ class Watch:
         settle([signal for signal, _ in full])
         rang = [(signal, place) for signal, place in full if signal.alarmed]
         return [
-            self._explain(signal, held.generations[place]) for signal, place in self._told(rang)
+            self._alarm(signal, held.generations[place], *self.lately.shown(signal, known))
+            for signal, place in self._told(rang)
         ]
+
+    def _alarm(
+        self, signal: Signal, generation_id: str, after: list[str], former: list[str]
+    ) -> Alarm:
+        return told(
+            signal,
+            release=self.release,
+            average_run_length=self.average_run_length,
+            reference_events=self.collected,
+            generation_id=generation_id,
+            after=after,
+            before=former,
+            known=self.fit.prompts if self.fit else [],
+            seed=self.seed,
+        )
 
     def _told(self, rang: list[tuple[Signal, int]]) -> list[tuple[Signal, int]]:
         """Of several alarms of the input at one event the first signal's."""
         first = [signal for signal, _ in rang if signal.cause == "input"][:1]
         return [(signal, at) for signal, at in rang if signal.cause != "input" or signal in first]
-
-    def _remember(self, held: Held, cells: Cells) -> None:
-        self.recent_prompts = (self.recent_prompts + held.prompts)[-REMEMBERED:]
-        self.recent_labels = (self.recent_labels + held.labels)[-REMEMBERED:]
-        rows = cells.T.astype(np.int16)
-        if self.recent_cells.size:
-            rows = np.concatenate([self.recent_cells, rows])
-        self.recent_cells = rows[-REMEMBERED:]
-
-    def _explain(self, signal: Signal, generation_id: str) -> Alarm:
-        """The alarm, with prompts of the cell that grew most."""
-        assert self.fit is not None
-        growth = [[shift.growth for shift in channel.shifts()] for channel in signal.channels]
-        grown = max(range(len(growth)), key=lambda number: max(growth[number]))
-        number, cell = signal.channels[grown].column, int(np.argmax(growth[grown]))
-        column: Column = self.fit.columns[number]
-        cells = self.recent_cells[:, number].astype(np.int64)
-        if signal.segment:
-            inside = np.array([signal.segment in row for row in self.recent_labels])
-            cells = np.where(inside, cells, -1)
-        after = evidence.recent(self.recent_prompts, cells, cell)
-        was = self.fit.cells[number]
-        former = evidence.before(self.fit.prompts, was, cell, column.ordered)
-        return self._alarm(signal, generation_id, after, former)
-
-    def _alarm(
-        self,
-        signal: Signal,
-        generation_id: str,
-        after: list[str],
-        former: list[str] | tuple[()],
-    ) -> Alarm:
-        shifts = [shift for channel in signal.channels for shift in channel.shifts()]
-        shifts.sort(key=lambda shift: -abs(shift.growth))
-        return Alarm(
-            release=self.release,
-            signal=signal.name,
-            cause=signal.cause,
-            statistic=signal.statistic,
-            threshold=signal.threshold,
-            average_run_length=self.average_run_length,
-            at_event=signal.events,
-            reference_events=self.collected,
-            cells=tuple(shifts[:REPORTED_CELLS]),
-            examples=evidence.distinct(after),
-            generation_id=generation_id,
-            segment=signal.segment,
-            examples_before=evidence.distinct(former),
-            terms=evidence.terms(after, self.fit.prompts if self.fit else []),
-            seed=self.seed,
-        )
 
 
 def watch(

@@ -54,7 +54,7 @@ def test_a_thawed_watch_goes_on_exactly_as_the_one_it_was() -> None:
 
     assert kept.latched
     assert kept.signals[0].statistic == thawed.signals[0].statistic
-    assert np.array_equal(kept.recent_cells, thawed.recent_cells)
+    assert np.array_equal(kept.lately.cells, thawed.lately.cells)
 
 
 def test_an_application_comes_back_whole() -> None:

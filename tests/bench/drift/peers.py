@@ -96,3 +96,20 @@ def evidently(stream: Stream) -> Run:
             alarms.append((number + 1) * WINDOW)
     state = stream.vectors[:REFERENCE].nbytes
     return Run(WINDOWS * WINDOW, 0 if stream.change else None, alarms, [], 0.0, watch.lap(), state)
+
+
+def evidently_report(stream: Stream) -> Run:
+    """One window as its users run it: the metric with its drawing."""
+    import pandas as pd
+    from evidently.legacy.metrics import EmbeddingsDriftMetric
+    from evidently.legacy.pipeline.column_mapping import ColumnMapping
+    from evidently.legacy.report import Report
+
+    columns = [f"e{place}" for place in range(stream.vectors.shape[1])]
+    reference = pd.DataFrame(stream.vectors[:REFERENCE], columns=columns)
+    window = pd.DataFrame(stream.vectors[REFERENCE : REFERENCE + WINDOW], columns=columns)
+    report, watch = Report(metrics=[EmbeddingsDriftMetric("prompt")]), Stopwatch()
+    mapping = ColumnMapping(embeddings={"prompt": columns})
+    report.run(reference_data=reference, current_data=window, column_mapping=mapping)
+    report.as_dict()
+    return Run(WINDOW, None, [], [], 0.0, watch.lap(), 0)

@@ -38,13 +38,16 @@ def ours(pools: Pools, seeds: int) -> Iterator[Job]:
 
 
 def peers(pools: Pools, seeds: int, slow_seeds: int) -> Iterator[Job]:
-    from tests.bench.drift.peers import Mmd, adwin, evidently
+    from tests.bench.drift.peers import Mmd, adwin, evidently, evidently_report
 
     def averaged(what: Scenario, seed: int) -> dict[str, cache.Run]:
         return {"adwin": adwin(stream(pools, what, seed), what, seed)}
 
     def classified(name: str, seed: int) -> dict[str, cache.Run]:
         return {"evidently": evidently(stream(pools, SCENARIOS[name], seed))}
+
+    def reported() -> dict[str, cache.Run]:
+        return {"evidently_report": evidently_report(stream(pools, SCENARIOS["no_change"], 0))}
 
     @lru_cache(maxsize=1)
     def configured(seed: int) -> Mmd:
@@ -56,6 +59,7 @@ def peers(pools: Pools, seeds: int, slow_seeds: int) -> Iterator[Job]:
     for seed in range(seeds):
         for scenario in (*QUIETS, *CHANGES):
             yield "adwin", scenario.name, seed, partial(averaged, scenario, seed)
+    yield "evidently_report", "no_change", 0, reported
     for seed in range(slow_seeds):
         for name in SLOW:
             yield "evidently", name, seed, partial(classified, name, seed)

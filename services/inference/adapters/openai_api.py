@@ -13,6 +13,7 @@ import structlog
 from libs.faults import Poison
 from services.inference.adapters import sse
 from services.inference.adapters.keys import Keys
+from services.inference.adapters.transport import Transport
 from services.inference.domain.generation import Delta, Finish, Message, Sampling
 from services.inference.domain.release import Provider
 from services.inference.ports import EngineFailed
@@ -22,6 +23,7 @@ log = structlog.get_logger()
 
 CONNECT_S: Final = 5.0
 MAX_CONNECTIONS: Final = 256
+KEEP_S: Final = 30.0
 READ_OUT_S: Final = 0.05
 READ_OUT_CHUNKS: Final = 8
 """A provider that does not end its body loses its connection, and delays the end by that."""
@@ -34,8 +36,7 @@ def client() -> httpx.AsyncClient:
     """One for all providers. It follows no redirects and reads no proxies or keys from files."""
     return httpx.AsyncClient(
         trust_env=False,
-        verify=ssl.create_default_context(),
-        limits=httpx.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=30.0),
+        transport=Transport(ssl.create_default_context(), MAX_CONNECTIONS, KEEP_S),
         headers={"accept-encoding": "identity", "user-agent": "perennial"},
     )
 

@@ -157,7 +157,8 @@ class OnTrainingCompleted:
     batch: Batch
 
     def __call__(self, delivery: Delivery[TrainingCompleted]) -> None:
-        now, campaign = delivery.produced_at.timestamp(), delivery.event.campaign_id
+        now = delivery.produced_at.timestamp()
+        campaign = delivery.event.campaign_id or delivery.event.run_id
         seconds = incoming.training_seconds(delivery.event)
         name = incoming.application_name(delivery.event.application)
         self.batch.fold(delivery, name, lambda state: state.train(campaign, seconds, now))

@@ -99,8 +99,9 @@ class Counts:
     totals: NDArray[np.int32]
     bads: NDArray[np.int32]
 
-    def add(self, at: float, column: int, bad: bool) -> None:
-        """An answer of a span that was overwritten is left out."""
+    def add(self, at: float, counted: NDArray[np.int32], missed: NDArray[np.int32]) -> None:
+        """One answer: ``(objectives,)`` 0/1, whether it counts and whether it is bad. That of a
+        span that was overwritten is left out."""
         span = int(at // self.width_s)
         slot = span % len(self.spans)
         if self.spans[slot] != span:
@@ -108,8 +109,8 @@ class Counts:
                 return
             self.spans[slot] = span
             self.totals[slot] = self.bads[slot] = 0
-        self.totals[slot, column] += 1
-        self.bads[slot, column] += bad
+        self.totals[slot] += counted
+        self.bads[slot] += missed
 
     def sums(self, column: int, now: float, window_s: float) -> tuple[int, int]:
         """All and bad answers of the window that ends with the span of ``now``."""
@@ -142,11 +143,11 @@ class Ledger:
     def add(self, objectives: Sequence[Objective], answer: Generation, at: float) -> None:
         """Count one answer, given at ``at`` seconds since 1970."""
         self._align(objectives)
-        for column, objective in enumerate(objectives):
-            missed = bad(objective, answer)
-            if missed is not None:
-                self.minutes.add(at, column, missed)
-                self.hours.add(at, column, missed)
+        found = [bad(objective, answer) for objective in objectives]
+        counted = np.array([each is not None for each in found], np.int32)
+        missed = np.array([each is True for each in found], np.int32)
+        self.minutes.add(at, counted, missed)
+        self.hours.add(at, counted, missed)
 
     def judge(self, release: str, objectives: Sequence[Objective], now: float) -> list[Change]:
         """The objectives whose severity is another one since the last time."""

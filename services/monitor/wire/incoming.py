@@ -148,7 +148,7 @@ def training_seconds(event: TrainingCompleted) -> float:
     Raises:
         Poison: ``bad_training``.
     """
-    if not event.campaign_id or not (math.isfinite(event.seconds) and event.seconds >= 0):
+    if not (math.isfinite(event.seconds) and event.seconds >= 0):
         raise Poison(f"a run of {event.seconds} seconds", code="bad_training")
     return event.seconds
 

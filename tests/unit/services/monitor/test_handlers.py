@@ -15,11 +15,15 @@ from libs.events.topics import (
     APPLICATION_APPLIED,
     BY_NAME,
     CANARY_EVIDENCE,
+    CAUSE_ATTRIBUTED,
     DRIFT_DETECTED,
     FEEDBACK_JOINED,
     GENERATION_SERVED,
+    PROBE_REQUESTED,
+    PROVIDER_PROBED,
     RETRAINING_TRIGGERED,
     ROUTING,
+    TRAINING_COMPLETED,
     Topic,
 )
 from libs.faults import Fatal
@@ -29,7 +33,7 @@ from libs.kafka.table import MemoryTable
 from libs.sql.engine import connect
 from libs.sql.outbox import unpack
 from protos.feedback.v1.feedback_events_pb2 import FeedbackJoined
-from protos.inference.v1.inference_events_pb2 import GenerationServed
+from protos.inference.v1.inference_events_pb2 import GenerationServed, ProviderProbed
 from protos.monitor.v1.monitor_events_pb2 import ROLLOUT_PHASE_CANARY, ROLLOUT_PHASE_SHADOW
 from protos.registry.v1.application_pb2 import Application, DriftPolicy
 from protos.registry.v1.registry_events_pb2 import (
@@ -44,8 +48,15 @@ from protos.registry.v1.registry_events_pb2 import (
 from protos.registry.v1.registry_events_pb2 import (
     Route as RoutingRoute,
 )
+from protos.training.v1.training_events_pb2 import TrainingCompleted
 from services.monitor.adapters.sql import METADATA, OUTBOX, SqlStates
-from services.monitor.handlers import Batch, OnFeedbackJoined, OnGenerationServed
+from services.monitor.handlers import (
+    Batch,
+    OnFeedbackJoined,
+    OnGenerationServed,
+    OnProviderProbed,
+    OnTrainingCompleted,
+)
 
 from .traffic import Traffic, corrected, served
 
@@ -91,6 +102,8 @@ class Stack:
         routes: list[Route[Any]] = [
             Route(GENERATION_SERVED, OnGenerationServed(batch)),
             Route(FEEDBACK_JOINED, OnFeedbackJoined(batch)),
+            Route(PROVIDER_PROBED, OnProviderProbed(batch)),
+            Route(TRAINING_COMPLETED, OnTrainingCompleted(batch)),
         ]
         source = self.broker.source("monitor", [route.topic.name for route in routes])
 
@@ -209,6 +222,39 @@ def test_killed_in_every_third_batch_it_gives_the_same_alarm_and_campaign(
     assert [event_id for event_id, _ in sent] == [event_id for event_id, _ in again]
     assert sent[0][1].statistic == again[0][1].statistic
     assert len(sent) == 2
+
+
+def test_probes_are_asked_for_and_their_answer_is_the_cause(stack: Stack) -> None:
+    traffic = Traffic(3)
+    produce(stack, [served(traffic, provider="openai") for _ in range(200)])
+    other = [served(traffic, provider="openai") for _ in range(150)]
+    for answer in other:
+        answer.mean_logprob -= 0.5
+    produce(stack, other)
+    drain(stack.monitor(), 500)
+    [(_, wanted)] = stack.outbox(PROBE_REQUESTED)
+
+    answered = ProviderProbed(
+        application="support", drift_event_id=wanted.drift_event_id, probes=40, changed=True
+    )
+    stack.broker.produce(PROVIDER_PROBED, answered)
+    drain(stack.monitor(), 500)
+
+    [(_, told)] = stack.outbox(CAUSE_ATTRIBUTED)
+    assert (told.cause, told.drift_event_id) == ("provider", wanted.drift_event_id)
+
+
+def test_a_run_is_remembered_for_the_price_of_the_next(stack: Stack) -> None:
+    stack.broker.produce(TRAINING_COMPLETED, TrainingCompleted(application="support", seconds=90))
+    stack.broker.produce(
+        TRAINING_COMPLETED, TrainingCompleted(application="support", seconds=float("nan"))
+    )
+
+    drain(stack.monitor(), 500)
+
+    state = SqlStates(connect(stack.url)).load("support")
+    assert state is not None
+    assert [run.seconds for run in state.decision.runs.done] == [90.0]
 
 
 def test_a_redelivered_log_changes_nothing(stack: Stack) -> None:

@@ -11,23 +11,17 @@ from typing import Final
 
 import structlog
 
-from libs.artifacts.store import ArtifactStore, sha256_of_file
+from libs.artifacts.store import ArtifactStore
 from libs.faults import Poison, Retryable
 from libs.runtime.clock import Clock
 from libs.sql.job import Job, Outcome
 from libs.sql.worker import Report
 from protos.common.v1.common_pb2 import Artifact
 from protos.training.v1.training_events_pb2 import EngineBuilt, EngineRequested
-from services.trainer.domain.engine import BAD_REQUEST, NO_BUILDER, Order
+from services.trainer.domain.engine import NO_BUILDER, Order
 from services.trainer.domain.gate import judge
-from services.trainer.ports import (
-    Built,
-    EngineBuilder,
-    EngineMeter,
-    Guard,
-    Shelf,
-    Source,
-)
+from services.trainer.handlers.materials import Materials
+from services.trainer.ports import Built, EngineBuilder, EngineMeter, Guard, Shelf
 from services.trainer.wire import building
 
 log = structlog.get_logger()
@@ -77,7 +71,8 @@ class Build:
         request = building.request_of(job)
         folder = self.yard.builds_dir / request.build_id
         work = folder / f"attempt-{job.attempt}"
-        attempt = _Attempt(self, request, work, report, folder / LOG)
+        materials = Materials(self.store, self.guard, self.yard.base_model, request, work)
+        attempt = _Attempt(self, request, work, report, folder / LOG, materials)
         try:
             await asyncio.to_thread(attempt.prepare, job.attempt)
             outcome = await attempt.run()
@@ -96,6 +91,7 @@ class _Attempt:
     work: Path
     report: Report
     log: Path
+    materials: Materials
 
     def prepare(self, number: int) -> None:
         """An empty work directory; what a killed attempt has left is gone, but for its log."""
@@ -131,7 +127,7 @@ class _Attempt:
             self.note(f"engine {key} is there already")
             return made
         began = self.build.clock.monotonic()
-        source = await self._source()
+        source = await asyncio.to_thread(self.materials.source)
         place = self.work / "engine"
         place.mkdir()
         self._at("building", 0.0)
@@ -172,8 +168,9 @@ class _Attempt:
             self.note("measured already")
             return kept
         self._at("fetching", 0.0)
-        source = await self._source()
-        engine, rows = await asyncio.to_thread(self._fetch, made)
+        source = await asyncio.to_thread(self.materials.source)
+        rows = await asyncio.to_thread(self.materials.held_out)
+        engine = await asyncio.to_thread(self._engine_file, made)
         self._at("measuring", 0.0)
         template = request.prompt_template
         told = await bench.meter(engine, source, rows, template, self.work)
@@ -200,51 +197,18 @@ class _Attempt:
         made.report.CopyFrom(self.build.store.put(told, JSON))
         self.note(f"{'passed' if made.passed else 'not passed'}: {'; '.join(made.reasons)}")
 
-    async def _source(self) -> Source:
-        """The model's files, checked, in the work directory.
-
-        Raises:
-            Poison: ``bad_request``: the model has no weights, and is not the base model here.
+    def _engine_file(self, made: EngineBuilt) -> Path:
         """
-        model, base = self.request.model, self.build.yard.base_model
-        if not model.merged.uri:
-            weights = base / "model.safetensors"
-            if await asyncio.to_thread(sha256_of_file, weights) != model.digest:
-                raise Poison("the model has no merged weights", code=BAD_REQUEST)
-            return Source(weights, base)
-        if model.merged.sha256 != model.digest:
-            raise Poison("the model's digest is not that of its weights", code=BAD_REQUEST)
-        weights, adapter = self.work / "merged.safetensors", self.work / "adapter.safetensors"
-        await asyncio.to_thread(self._fetch_weights, model.merged, weights)
-        if not model.adapter.uri:
-            return Source(weights, base)
-        await asyncio.to_thread(self._fetch_weights, model.adapter, adapter)
-        return Source(weights, base, adapter)
-
-    def _fetch_weights(self, artifact: Artifact, path: Path) -> None:
-        if not path.exists():
-            self.build.store.get_file(artifact, path)
-            self.build.guard(path)
-
-    def _fetch(self, made: EngineBuilt) -> tuple[Path, Path]:
-        """The engine, and the rows that it is measured on.
-
         Raises:
             Retryable: a kept engine is gone from the store; the next attempt builds it again.
-            Poison: ``bad_dataset``.
         """
-        rows = self.work / "held_out.parquet"
-        try:
-            self.build.store.get_file(self.request.held_out, rows)
-        except Poison as error:
-            raise Poison(f"{error} ({error.code})", code="bad_dataset") from error
         engine = self.work / "engine.bin"
         try:
             self.build.store.get_file(made.engine.weights, engine)
         except Poison as error:
             self.build.shelf.drop(f"engine/{made.engine.digest}")
             raise Retryable(f"the engine is gone from the store: {error}", after_s=0.0) from error
-        return engine, rows
+        return engine
 
     def _stored(self, built: Built) -> tuple[Artifact, Artifact]:
         store = self.build.store

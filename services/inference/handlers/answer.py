@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from libs.events.headers import new_event_id
@@ -52,8 +52,7 @@ class Answer:
         if seat.queue_s:  # engines may have come and gone meanwhile
             chosen = self._chosen(table, ask.episode_id or generation_id)
             key = self._key(table, ask, chosen, generation_id)
-        generation = Generation(generation_id, table, ask, chosen, seat=seat, key=key)
-        return replace(generation, answered=lambda served: self.mirror(generation, served))
+        return Generation(generation_id, table, ask, chosen, self.mirror, seat=seat, key=key)
 
     async def stream(
         self, generation: Generation, timeout_s: float | None = None

@@ -10,7 +10,7 @@ from services.inference.domain.release import Table
 from services.inference.handlers.admit import Seat
 
 
-def _nothing(_: Served) -> None:
+def _nothing(_: "Generation", __: Served) -> None:
     pass
 
 
@@ -38,7 +38,7 @@ class Generation:
     table: Table
     ask: Ask
     assignment: Assignment
-    answered: Callable[[Served], None] = _nothing
+    answered: "Callable[[Generation, Served], None]" = _nothing
     shadow_of: str = ""
     seat: Seat | None = None
     key: Key | None = None

@@ -1,7 +1,7 @@
 """One generation, from its first piece to its event, wherever it is made."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Final
@@ -68,7 +68,7 @@ class Runner:
         finally:
             served = self._keep(generation, trace)
         if trace.finish is not None:
-            generation.answered(served)
+            generation.answered(generation, served)
             yield trace.finish
 
     async def _somewhere(
@@ -76,7 +76,7 @@ class Runner:
     ) -> AsyncGenerator[Delta, None]:
         """By the assigned release; before its first piece, by those that stand in for it."""
         ends_s = self.clock.monotonic() + timeout_s
-        others = iter(self._others(generation))
+        others: Iterator[Release] | None = None  # most answers need none
         while True:
             left_s = ends_s - self.clock.monotonic()
             release = generation.origin.assignment.release
@@ -90,6 +90,7 @@ class Runner:
                     self.on_engine_down(release.engine.digest)
                 if trace.pieces or failure.code not in ELSEWHERE:
                     raise
+                others = others or iter(self._others(generation))
                 other = next((one for one in others if self.ready(one.engine)), None)
                 if other is None:
                     raise
@@ -170,10 +171,10 @@ class Runner:
         served = _served(generation, trace, self.clock)
         self.journal.append(GENERATION_SERVED, events.generation_served(served))
         role = served.assignment.role.value
-        instruments.GENERATIONS.labels(role, served.finish_reason).inc()
+        instruments.generations(role, served.finish_reason).inc()
         if served.finish is not None:
-            instruments.LATENCY_SECONDS.labels(role).observe(served.latency_s)
-            instruments.FIRST_TOKEN_SECONDS.labels(role).observe(served.time_to_first_token_s)
+            instruments.latency(role).observe(served.latency_s)
+            instruments.first_token(role).observe(served.time_to_first_token_s)
             self._remember(generation, served, trace)
         return served
 

@@ -146,6 +146,9 @@ class _Maker:
     seed: int
     conditional: bool
     made: int = 0
+    sticks: int = 1
+    """Correlation length of the prompts: what follows from them sticks as long, be it too faint to
+    be seen in its own autocorrelation."""
 
     def make(self, kind: Kind, segment: str, inside: Flags) -> Signal | None:
         """A calibrated signal; None when too few rows are far enough apart."""
@@ -163,6 +166,10 @@ class _Maker:
             correlation_length(row, tables, nearby)
             for row, nearby in zip(rows, ordered, strict=True)
         )
+        if kind.form == "embedding" and not segment:
+            self.sticks = signal.every
+        elif kind.cause == "input":
+            signal.every = max(signal.every, self.sticks)
         if len(range(0, len(tables), signal.every)) < LEAST_CALIBRATED:
             return None
         signal.calibrate(rows[:, :: signal.every], tables[:: signal.every])
@@ -174,7 +181,7 @@ class _Maker:
         cells, tables = self.reference.intake[row], self.reference.intake_strata
         signal = self._signal(reason.name, "data", [row], [list(reason.labels)], [False])
         signal.intake = True
-        signal.every = correlation_length(cells, tables, False)
+        signal.every = max(correlation_length(cells, tables, False), self.sticks)
         signal.calibrate(cells[None, :: signal.every], tables[:: signal.every])
         return signal
 

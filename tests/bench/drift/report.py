@@ -32,7 +32,7 @@ class Result:
     peer: float | None
     unit: str
     ratio: float | None
-    spread: list[float] | None
+    spread: list[float | None] | None
     n: int
     goal: str
     met: bool | None
@@ -57,7 +57,7 @@ def _kept_promises(systems: dict[str, Kept]) -> Iterator[Result]:
                 float(promised),
                 "events",
                 _number(seen.mean / promised),
-                [seen.low, _number(seen.high) or 0.0],
+                [seen.low, _number(seen.high)],
                 seen.seeds,
                 ">= 1x the promise",
                 seen.mean >= promised,
@@ -164,7 +164,7 @@ def _others(systems: dict[str, Kept]) -> Iterator[Result]:
                 seen = measure.heard_run_length(runs)
                 yield Result(
                     f"run length on {scenario.name}, {system}, not promised",
-                    None, _number(seen.mean), "events", None, [seen.low, _number(seen.high) or 0.0],
+                    None, _number(seen.mean), "events", None, [seen.low, _number(seen.high)],
                     seen.seeds, "", None, f"{seen.alarms} alarms in {seen.events:,} events",
                 )  # fmt: skip
     for name, runs in systems["evidently"].items():
@@ -196,8 +196,8 @@ def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _finite(pair: tuple[float, float]) -> list[float] | None:
-    return list(pair) if all(math.isfinite(value) for value in pair) else None
+def _finite(pair: tuple[float, float]) -> list[float | None]:
+    return [_number(value) for value in pair]
 
 
 def shown(value: float | None) -> str:
@@ -226,7 +226,7 @@ def markdown(found: list[Result]) -> str:
         "|" + "---|" * 10,
     ]
     for one in found:
-        spread = "-".join(shown(value) for value in one.spread) if one.spread else ""
+        spread = " to ".join(shown(value) for value in one.spread) if one.spread else ""
         cells = (one.name, shown(one.ours), shown(one.peer), one.unit, shown(one.ratio), spread)
         lines.append(
             "| " + " | ".join([*cells, str(one.n), one.goal, words[one.met], one.note]) + " |"

@@ -9,6 +9,7 @@ from typing import Any, Final, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from libs.faults import Poison
 from services.monitor.adapters.history import CODE, MOST_COLUMNS, NAMES
@@ -57,7 +58,8 @@ def score(arrays: Mapping[str, NDArray[Any]], average_run_length: float = 10_000
     sizes = repr([(name, len(arrays[name]), len(arrays[f"ref_{name}"])) for name in names])
     seed = int.from_bytes(hashlib.blake2b(sizes.encode(), digest_size=8).digest(), "big")
     try:
-        verdict = scored(reference, stream, average_run_length, seed)
+        with threadpool_limits(limits=1):
+            verdict = scored(reference, stream, average_run_length, seed)
     except TooFew as error:
         name = f"ref_{names[0]}"
         raise Poison(

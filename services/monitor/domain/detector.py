@@ -178,16 +178,17 @@ def settle(detectors: Sequence[PartitionCTM], cells: Cells, strata: Cells) -> No
 
     weights, kept = bets.fading(cells.shape[1])
     landed = weights @ _indicators(form.most)[hits]
-    due, fell = weights @ widths, weights[0] @ _indicators(form.most)[cells]
+    tilts = kept * tilts + np.stack([landed, weights @ widths])
+    fell = weights[0] @ _indicators(form.most)[cells]
     logs = np.logaddexp.reduce(form.weights + values, axis=1)
     for place, found in enumerate(detectors):
-        size = found.counts.shape[1]
-        found.seen = kept * found.seen + landed[place, :, :size]
-        found.expected = kept * found.expected + due[place, :, :size]
+        tables, size = found.counts.shape
+        found.seen, found.expected = tilts[:, place, :, :size]
         found.recent = kept[0] * found.recent + fell[place, :size]
         found.log_values = values[place, form.kept[place]]
         found.value = float(logs[place])
-        np.add.at(found.counts, (strata[place], cells[place]), 1.0)
+        landings = np.bincount(strata[place] * size + cells[place], minlength=tables * size)
+        found.counts += landings.reshape(tables, size)
         found.blocks += 1
 
 

@@ -191,4 +191,4 @@ endef
 
 .PHONY: clean
 clean: down ## Remove what setup and the stack have made
-	rm -rf .venv .venv-model .venv-bench $(BUILD) .perennial .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-model .venv-bench .venv-clients $(BUILD) .perennial .mypy_cache .ruff_cache .import_linter_cache .hypothesis

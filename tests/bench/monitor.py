@@ -50,6 +50,7 @@ ROUNDS: Final = 3
 DIMENSIONS: Final = 384
 GOALS: Final = {"scalars and categories": ">= 5000", "with the embedding": ">= 2000"}
 TEXT: Final = "how do i change the limit of my card when account is blocked payment failed today"
+Feed = Callable[[Sequence[GenerationServed]], Source]
 HOME: Final = Path(".perennial-bench")
 
 
@@ -91,7 +92,7 @@ def in_memory(events: Sequence[GenerationServed]) -> Source:
     return broker.source("bench", [GENERATION_SERVED.name])
 
 
-def on_kafka(brokers: str) -> Callable[[Sequence[GenerationServed]], Source]:
+def on_kafka(brokers: str) -> Feed:
     def source(events: Sequence[GenerationServed]) -> Source:
         settings, application = KafkaSettings(brokers=brokers), events[0].application.encode()
         sink = KafkaSink(settings)
@@ -135,7 +136,7 @@ def loop_over(source: Source, name: str, home: Path) -> ConsumerLoop:
     return ConsumerLoop(source, MemoryBroker().sink(), routes, batch.settle)
 
 
-def measure(source: Callable[[Sequence[GenerationServed]], Source], embedded: bool) -> float:
+def measure(source: Feed, embedded: bool) -> float:
     """Answers per second of processor time."""
     name = f"bench-{uuid4().hex[:12]}"
     feed = source(answers(name, WARM + EVENTS, embedded))
@@ -154,7 +155,7 @@ def measure(source: Callable[[Sequence[GenerationServed]], Source], embedded: bo
 def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     threadpool_limits(limits=1)
-    sources = {"from memory": in_memory}
+    sources: dict[str, Feed] = {"from memory": in_memory}
     ours = "kafka" in sys.argv[1:] and not stack.status(HOME)
     if "kafka" in sys.argv[1:]:
         stack.up(HOME, only=("kafka", "topics"))

@@ -12,7 +12,8 @@ from libs.sql.engine import connect
 from libs.sql.migrate import differences, upgrade
 from protos.monitor.v1.monitor_events_pb2 import DriftDetected
 from services.monitor.adapters.sql import METADATA, SqlStates
-from services.monitor.domain.application import Application, Release
+from services.monitor.domain.application import Application
+from services.monitor.domain.release import Release
 from services.monitor.domain.watch import watch
 from tests.unit.services.monitor.traffic import Traffic
 

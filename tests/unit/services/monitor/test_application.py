@@ -93,7 +93,8 @@ def test_drifted_inputs_ring_wait_for_corrections_and_begin_one_campaign() -> No
         outcomes += state.rate(correction(number), 300.0)
     outcomes += fold(state, traffic, 1100, 300.0, far=True)
 
-    [rang], [trigger], [told] = (those(kind, outcomes) for kind in (Rang, Trigger, Attributed))
+    [rang], [trigger] = those(Rang, outcomes), those(Trigger, outcomes)
+    [told] = those(Attributed, outcomes)
     assert [made.verdict for made in those(Made, outcomes)] == ["wait_for_labels", "retrain"]
     assert trigger.drift_event_id == rang.event_id == told.event_id
     assert told.found.cause == "input"

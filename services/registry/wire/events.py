@@ -145,14 +145,16 @@ def training_failed(delivery: Delivery[training.TrainingFailed]) -> events.Train
 
 
 def engine_built(delivery: Delivery[training.EngineBuilt]) -> events.EngineBuilt:
-    """
+    """A figure that is no number is no evidence; the gate has judged it already.
+
     Raises:
-        Poison: ``incomplete`` when the engine has no digest, ``bad_evidence``.
+        Poison: ``incomplete`` when the engine has no digest.
     """
     event = delivery.event
     if not event.engine.digest:
         raise Poison("an engine has a digest", code="incomplete")
     loss = event.loss_difference
+    measured = all(map(math.isfinite, (loss.estimate, loss.lower, loss.upper)))
     figures = {
         "mean_abs_logprob_difference": event.mean_abs_logprob_difference,
         "greedy_agreement": event.greedy_agreement,
@@ -168,8 +170,8 @@ def engine_built(delivery: Delivery[training.EngineBuilt]) -> events.EngineBuilt
         passed=event.passed,
         reasons=tuple(event.reasons),
         evidence=(
-            _interval("loss_difference", loss),
-            *(Evidence(name, _finite(float(seen), name)) for name, seen in figures.items()),
+            *((_interval("loss_difference", loss),) if measured else ()),
+            *(Evidence(name, float(seen)) for name, seen in figures.items() if math.isfinite(seen)),
         ),
     )
 

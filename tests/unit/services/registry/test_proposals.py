@@ -1,5 +1,6 @@
 """Engines, prompts, proposals and fallbacks from topic to topic, over the SQL store."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,20 @@ def test_an_engine_is_built_for_a_candidate_that_passed_and_served_in_its_releas
 
     assert registry.state(campaign_id) == "promoted"
     assert champion(registry).engine.digest == "engine-m1-1"
+    assert registry.replay(campaign_id).agrees
+
+
+def test_an_engine_whose_figures_are_no_numbers_still_ends_its_campaign(
+    registry: Registry,
+) -> None:
+    campaign_id = registry.start()
+    traffic.prepare(registry)
+    traffic.train(registry, "m1", with_engine=False)
+    traffic.evaluate(registry)
+
+    traffic.build(registry, passed=False, upper=math.inf)
+
+    assert registry.state(campaign_id) == "rejected"
     assert registry.replay(campaign_id).agrees
 
 

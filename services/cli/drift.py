@@ -47,26 +47,17 @@ def _report(path: Path, arl: float, verdict: "Verdict") -> None:
     rows = [
         (
             _name(one.name, one.segment),
-            one.cause,
             one.reference,
             one.every,
             one.events,
-            f"{one.largest:.2f} / {one.threshold:.2f}",
+            f"{one.largest:.1f}",
+            f"{one.threshold:.1f}",
             one.alarms or "-",
             next((a.t for a in verdict.alarms if _same(a, one.name, one.segment)), "-"),
         )
         for one in verdict.watched
     ]
-    columns = (
-        "signal",
-        "cause",
-        "reference",
-        "1 in",
-        "watched",
-        "largest / threshold",
-        "alarms",
-        "first at",
-    )
+    columns = ("signal", "ref.", "1 in", "seen", "highest", "rings at", "alarms", "first")
     title = f"{path.name}: at most one false alarm in {arl:,.0f} events on average"
     show.table(title, columns, rows)
     for note in verdict.notes:

@@ -1,0 +1,41 @@
+"""`perennial drift score`: what it prints, and what it refuses."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from libs.faults import Poison
+from services.cli.commands import app
+from tests.unit.services.monitor.history import CHANGE, history
+
+
+def test_the_last_line_is_the_alarms_as_json(tmp_path: Path) -> None:
+    np.savez(tmp_path / "h.npz", **history(1, "latency_ms"))
+
+    result = CliRunner().invoke(app, ["drift", "score", str(tmp_path / "h.npz"), "--json"])
+
+    assert result.exit_code == 0
+    first, *_ = json.loads(result.output.splitlines()[-1])
+    assert set(first) == {"t", "signal", "statistic", "threshold", "cause"}
+    assert (first["signal"], first["cause"]) == ("latency", "system")
+    assert first["t"] >= CHANGE
+
+
+def test_without_json_the_report_says_what_grew(tmp_path: Path) -> None:
+    np.savez(tmp_path / "h.npz", **history(2, "guard_block"))
+
+    result = CliRunner().invoke(app, ["drift", "score", str(tmp_path / "h.npz")])
+
+    assert "guard_verdict (guard): 1 went from" in result.output
+
+
+def test_a_wrong_array_ends_the_command_with_its_name(tmp_path: Path) -> None:
+    arrays = history(3)
+    del arrays["ref_emb"]
+    np.savez(tmp_path / "h.npz", **arrays)
+
+    with pytest.raises(Poison, match="no twin 'ref_emb'"):
+        CliRunner().invoke(app, ["drift", "score", str(tmp_path / "h.npz")], catch_exceptions=False)

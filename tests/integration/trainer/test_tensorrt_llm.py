@@ -180,6 +180,16 @@ def test_a_stop_word_ends_the_answer_before_it(server: Server) -> None:
     assert responses[-1]["finish_reason"] == b"stop"
 
 
+def test_a_form_guides_the_answer(server: Server) -> None:
+    schema = '{"type": "object"}'
+    kind = {"guided_decoding_guide_type": "json_schema", "guided_decoding_guide": schema}
+
+    responses, error = server.answer(ask("a form", 32, **kind))
+
+    assert error == ""
+    assert schema in text_of(responses)
+
+
 def test_a_client_that_leaves_frees_its_slot(server: Server) -> None:
     _, left = server.answer(ask("slow words go on and on", max_tokens=5000), cancel_after=3)
 

@@ -30,7 +30,8 @@ CANCELLATION_S = 0.04
 the server and back."""
 PAUSE_PER_ANSWER_S = 0.0125
 """Between two responses of one stream, for each stream under way: a response costs the processor
-that the batch would use, so that many streams get several tokens at once."""
+that the batch would use, so that many streams get several tokens at once. The parameter
+``pause_per_answer_s`` sets another."""
 LONGEST_PAUSE_S = 0.25
 REBUILD_S = 5.0
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
@@ -46,6 +47,7 @@ class TritonPythonModel:
         self._special = special_tokens(self._tokenizer)
         self._engine = Engine(parameters)
         self._room = int(parameters.get("max_requests", MAX_REQUESTS))
+        self._pause_s = float(parameters.get("pause_per_answer_s", PAUSE_PER_ANSWER_S))
         self._inbox: queue.Queue[Request | None] = queue.Queue()
         self._inside, self._lock = 0, threading.Lock()
         self._asked_at = 0.0
@@ -134,7 +136,7 @@ class TritonPythonModel:
         self._asked_at = time.monotonic()
 
     def _read(self, active: list[Request]) -> None:
-        pause_s = min(PAUSE_PER_ANSWER_S * len(active), LONGEST_PAUSE_S)
+        pause_s = min(self._pause_s * len(active), LONGEST_PAUSE_S)
         now = time.monotonic()
         for request in list(active):
             try:

@@ -165,7 +165,13 @@ def news(handle: Handle) -> tuple[list[int], list[float], str | None]:
 
 def sampling(request: Request, api: Any) -> Any:
     """SamplingParams of a request. Temperature 0 is greedy: the engine wants it above 0."""
-    values: dict[str, Any] = {"max_tokens": request.max_tokens, "detokenize": False}
+    values: dict[str, Any] = {
+        "max_tokens": request.max_tokens,
+        "detokenize": False,
+        "frequency_penalty": request.frequency_penalty or None,
+        "presence_penalty": request.presence_penalty or None,
+        "min_tokens": request.min_tokens or None,
+    }
     if request.temperature > 0:
         values |= {
             "temperature": request.temperature,
@@ -176,8 +182,10 @@ def sampling(request: Request, api: Any) -> Any:
             values["top_k"] = request.top_k
     else:
         values["top_k"] = 1
-    if request.return_cumulative_logprob:
+    if request.return_cumulative_logprob or request.return_log_probs:
         values["logprobs"] = 1
+    if request.json_schema:
+        values["guided_decoding"] = api.GuidedDecodingParams(json=request.json_schema)
     return api.SamplingParams(**values)
 
 

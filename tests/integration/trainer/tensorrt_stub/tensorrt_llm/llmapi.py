@@ -41,6 +41,7 @@ class SamplingParams:
     seed: int | None = None
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
+    min_tokens: int | None = None
     logprobs: int | None = None
     detokenize: bool = True
     guided_decoding: GuidedDecodingParams | None = None
@@ -108,6 +109,8 @@ class LLM:
         assert streaming
         asyncio.get_running_loop()  # the real one needs the loop that its answer is read on
         text = self._tokenizer.decode(inputs)
+        if sampling_params.guided_decoding is not None:
+            inputs = self._tokenizer.encode(f"{sampling_params.guided_decoding.json} ").ids
         if lora_request is not None:
             inputs = self._tokenizer.encode(f"{lora_request.lora_name} ").ids
         return Answer(inputs, text, sampling_params)

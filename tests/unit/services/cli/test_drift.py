@@ -13,7 +13,7 @@ from tests.unit.services.monitor.history import CHANGE, history
 
 
 def test_the_last_line_is_the_alarms_as_json(tmp_path: Path) -> None:
-    np.savez(tmp_path / "h.npz", **history(1, "latency_ms"))
+    np.savez(tmp_path / "h.npz", **history(1, "latency_ms"))  # type: ignore[arg-type]  # arrays by name
 
     result = CliRunner().invoke(app, ["drift", "score", str(tmp_path / "h.npz"), "--json"])
 
@@ -25,7 +25,7 @@ def test_the_last_line_is_the_alarms_as_json(tmp_path: Path) -> None:
 
 
 def test_without_json_the_report_says_what_grew(tmp_path: Path) -> None:
-    np.savez(tmp_path / "h.npz", **history(2, "guard_block"))
+    np.savez(tmp_path / "h.npz", **history(2, "guard_block"))  # type: ignore[arg-type]  # arrays by name
 
     result = CliRunner().invoke(app, ["drift", "score", str(tmp_path / "h.npz")])
 
@@ -35,7 +35,7 @@ def test_without_json_the_report_says_what_grew(tmp_path: Path) -> None:
 def test_a_wrong_array_ends_the_command_with_its_name(tmp_path: Path) -> None:
     arrays = history(3)
     del arrays["ref_emb"]
-    np.savez(tmp_path / "h.npz", **arrays)
+    np.savez(tmp_path / "h.npz", **arrays)  # type: ignore[arg-type]  # arrays by name
 
     with pytest.raises(Poison, match="no twin 'ref_emb'"):
         CliRunner().invoke(app, ["drift", "score", str(tmp_path / "h.npz")], catch_exceptions=False)

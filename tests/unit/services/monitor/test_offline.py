@@ -178,7 +178,7 @@ def as_table(arrays: dict[str, NDArray[Any]], split: bool) -> pa.Table:
 
 def test_csv_and_parquet_say_what_the_arrays_say(tmp_path: Path) -> None:
     arrays = history(14, "emb")
-    np.savez(tmp_path / "h.npz", **arrays)
+    np.savez(tmp_path / "h.npz", **arrays)  # type: ignore[arg-type]  # arrays by name
     pa.csv.write_csv(as_table(arrays, True), tmp_path / "h.csv")
     pa.parquet.write_table(as_table(arrays, False), tmp_path / "h.parquet")
 

@@ -143,6 +143,7 @@ def test_the_behaviour_is_judged_on_familiar_prompts_only() -> None:
     found = after(300, traffic)
     behaviour = found.signals[1]
     assert found.fit is not None
+    assert found.fit.embedding is not None
     found.fit = replace(found.fit, embedding=replace(found.fit.embedding, familiar=-1.0))
 
     for _ in range(50):

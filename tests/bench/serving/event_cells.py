@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import psutil
+from confluent_kafka import Producer
 
 from infra.local import stack
+from libs.events import codec
+from libs.events.topics import ROUTING
 from tests.bench.serving.figures import Result, alone, compared
 from tests.bench.serving.gateways import Gateway, perennial, provided, upstream_command
 from tests.bench.serving.mock_cells import line, shoot
@@ -31,7 +34,9 @@ def events(work: Path, rounds: int, seconds: float) -> list[Result]:
         for part in (kafka, *kafka.children(recursive=True)):
             move = ["taskset", "-apc", CLIENT_CORE, str(part.pid)]
             subprocess.run(move, check=True, capture_output=True)
-        found = _rounds(work, brokers, rounds, seconds)
+        upstream = free_port()
+        _announce(brokers["KAFKA__BROKERS"], upstream)
+        found = _rounds(work, brokers, upstream, rounds, seconds)
     finally:
         stack.down(home)
     rates = {name: [each["rate"] for each in told] for name, told in found.items()}
@@ -42,10 +47,16 @@ def events(work: Path, rounds: int, seconds: float) -> list[Result]:
     ]
 
 
+def _announce(brokers: str, upstream: int) -> None:
+    """The routing table on its topic: where Kafka is there, the cached one is not the truth."""
+    table, producer = provided(upstream), Producer({"bootstrap.servers": brokers})
+    producer.produce(ROUTING.name, codec.encode(table), key=table.application)
+    producer.flush(20)
+
+
 def _rounds(
-    work: Path, brokers: Mapping[str, str], rounds: int, seconds: float
+    work: Path, brokers: Mapping[str, str], upstream: int, rounds: int, seconds: float
 ) -> dict[str, list[dict[str, Any]]]:
-    upstream = free_port()
     with ExitStack() as opened:
         command = upstream_command(upstream)
         process = opened.enter_context(running(command, CLIENT_CORE, {}, work / "upstream.log"))

@@ -96,13 +96,14 @@ def write(path: Path, results: Sequence[Result], versions: Mapping[str, str]) ->
         before = json.loads(path.read_text())
         kept = [each for each in before["results"] if each["name"] not in fresh]
         versions = {**before["versions"], **versions}
+    rows = [*kept, *fresh.values()]
     told = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.platform()}",
         "versions": dict(versions),
-        "results": [*kept, *fresh.values()],
+        "results": rows,
     }
     path.write_text(json.dumps(told, indent=1) + "\n")
-    path.with_suffix(".svg").write_text(chart(told["results"]))
+    path.with_suffix(".svg").write_text(chart(rows))
 
 
 def show(results: Sequence[Result]) -> None:

@@ -33,7 +33,7 @@ async def run(order: dict[str, Any]) -> dict[str, Any]:
             sent[0] = now
             if head[9:12] != b"200":
                 errors.append(f"{head[:40]!r} {body[:300]!r}")
-            return now < end
+            return bool(now < end)
 
         return Client(message, answered)
 

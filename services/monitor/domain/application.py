@@ -213,6 +213,8 @@ class Application:
 
     def _sample(self, generation: Generation) -> Sample:
         drift = self.declared.drift
+        # How busy a machine is changes by the minute: watched where somebody promised a level.
+        timed = bool(self.declared.objectives) and not generation.cached
         labels = {
             name: generation.labels[name]
             for name in drift.segment_labels
@@ -229,7 +231,7 @@ class Application:
             guard_verdict=generation.guard_verdict,
             finish_reason=generation.finish_reason,
             served_model=generation.response_model,
-            latency_s=float("nan") if generation.cached else generation.latency_s,
+            latency_s=generation.latency_s if timed else float("nan"),
             retrieval_score=generation.retrieval_score,
             labels=labels,
             stratum=season(generation.served_at) if drift.seasonal else "",

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import psutil
-from confluent_kafka import Producer
 
 from infra.local import stack
-from libs.events import codec
 from libs.events.topics import ROUTING
+from libs.kafka.confluent import KafkaSink
+from libs.runtime.config import KafkaSettings
 from tests.bench.serving.figures import Result, alone, compared
 from tests.bench.serving.gateways import Gateway, perennial, provided, upstream_command
 from tests.bench.serving.mock_cells import line, shoot
@@ -49,9 +49,9 @@ def events(work: Path, rounds: int, seconds: float) -> list[Result]:
 
 def _announce(brokers: str, upstream: int) -> None:
     """The routing table on its topic: where Kafka is there, the cached one is not the truth."""
-    table, producer = provided(upstream), Producer({"bootstrap.servers": brokers})
-    producer.produce(ROUTING.name, codec.encode(table), key=table.application)
-    producer.flush(20)
+    sink = KafkaSink(KafkaSettings(brokers=brokers))
+    sink.send(ROUTING, provided(upstream))
+    sink.flush()
 
 
 def _rounds(

@@ -17,7 +17,7 @@ from services.monitor.domain.fitting import (
     Kind,
 )
 from services.monitor.domain.held import MOST_VECTORS
-from services.monitor.domain.intake import INTAKE, Reason
+from services.monitor.domain.intake import DUPLICATES, INTAKE, Reason
 from services.monitor.domain.kernel import kernel_detector
 from services.monitor.domain.partition import Cells, Vectors
 from services.monitor.domain.persistence import correlation_length
@@ -122,7 +122,9 @@ def panel(
         found = [maker.make(kind, segment, inside) for kind in watched if kind in fit.started]
         share = SEGMENT_SHARE / 2 / len(names)
         signals += [(share, signal) for signal in found if signal is not None]
-    signals += [(reason.share, maker.intake(row)) for row, reason in enumerate(reference.reasons)]
+    for row, reason in enumerate(reference.reasons):
+        if reason is not DUPLICATES or not fit.natural:  # where copies are natural, none is a sign
+            signals.append((reason.share, maker.intake(row)))
     total = sum(share for share, _ in signals)
     for share, signal in signals:
         signal.average_run_length = JOINT * average_run_length * total / share

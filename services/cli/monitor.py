@@ -13,7 +13,7 @@ from services.cli.session import TIMEOUT_S, Session
 
 DIGEST = 12
 
-Application = Annotated[str, typer.Argument(help="All when left out.")]
+Application = Annotated[str, typer.Option("--application", "-a", help="All of them when left out.")]
 
 
 def signals(application: Application = "", as_json: show.AsJson = False) -> None:

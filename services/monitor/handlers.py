@@ -70,8 +70,9 @@ class Batch:
         state = self._held(name)
         if not state.first(f"{delivery.topic.name}/{delivery.partition}", delivery.offset):
             return
-        self._follow(state)
-        self.changed.setdefault(name, []).extend(step(state))
+        outcomes = self.changed.setdefault(name, [])
+        outcomes += self._follow(state)
+        outcomes += step(state)
 
     def settle(self) -> None:
         """Store every changed state and its events together.
@@ -99,16 +100,17 @@ class Batch:
             self.held[name].most_per_s = self.most_per_s
         return self.held[name]
 
-    def _follow(self, state: Application) -> None:
+    def _follow(self, state: Application) -> list[Outcome]:
         table, applied = self.routing.get(state.name), self.applied.get(state.name)
         newest = (table.version if table else 0, applied.revision if applied else 0)
         if self.followed.get(state.name) == newest:
-            return
+            return []
+        self.followed[state.name] = newest
         if applied is not None:
             state.declare(declared.declared(applied))
-        if table is not None:
-            state.crown(declared.champion(table), table.version)
-        self.followed[state.name] = newest
+        if table is None:
+            return []
+        return state.crown(declared.champion(table), table.version)
 
     def _send(self, sink: Sink) -> None:
         for name, outcomes in self.changed.items():

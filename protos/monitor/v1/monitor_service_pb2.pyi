@@ -72,7 +72,7 @@ class Signal(_message.Message):
     release_digest: _builtins.str
     name: _builtins.str
     phase: _builtins.str
-    """"collecting reference", "watching", "alarmed" """
+    """"collecting reference", "watching", "alarmed", "silenced" """
     reference_events: _builtins.int
     reference_wanted: _builtins.int
     events: _builtins.int

@@ -86,23 +86,25 @@ class Application:
                 release.watch.average_run_length = declared.drift.average_run_length
                 self.touched.add(digest)
 
-    def crown(self, champion: str, version: int) -> None:
-        """Follow the routing table: another champion takes a reference of its own.
+    def crown(self, champion: str, version: int) -> list[Outcome]:
+        """Follow the routing table: another champion takes a reference of its own, and the open
+        case of the former one is told as far as it is known.
 
         An older version of the table is left alone: it is read from its beginning at a start.
         """
         if version < self.routing_version:
-            return
+            return []
         self.routing_version = version
         if champion == self.champion:
-            return
+            return []
         self.champion = champion
-        self.inquiry.case = None
+        closed = self.inquiry.close(self.clock)
         self.decision.crown()
         release = self.releases.get(champion)
         if release is not None and release.watch is not None and release.watch.watching:
             release.watch, release.scatter = None, Scatter()
             self.touched.add(champion)
+        return [closed[1]] if closed else []
 
     def serve(self, generation: Generation, now: float) -> list[Outcome]:
         """Fold one answer. ``now``: seconds since 1970, of the record."""

@@ -49,9 +49,13 @@ class Inquiry:
     def conclude(self, now: float) -> tuple[Case, Attributed] | None:
         """Close the case when there is nothing more to wait for."""
         case = self.case
-        if case is None or not case.due(now):
+        return self.close(now) if case is not None and case.due(now) else None
+
+    def close(self, now: float) -> tuple[Case, Attributed] | None:
+        """Tell the open case's cause from what is known of it."""
+        case, self.case = self.case, None
+        if case is None:
             return None
-        self.case = None
         signals = tuple(fired.signal for fired in case.fired)
         told = Attributed(case.event_id, case.release, case.attribute(), signals, case.waited, now)
         ids = {fired.event_id for fired in case.fired}

@@ -101,6 +101,10 @@ class Watch:
         """A signal of the input rang: nothing more is said of this release's input."""
         return any(signal.alarmed and signal.cause == "input" for signal in self.signals)
 
+    def silenced(self, signal: Signal) -> bool:
+        """Its alarm would say once more what one of the input has said."""
+        return self.latched and signal.cause == "input" and not (signal.alarmed or signal.intake)
+
     @property
     def phase(self) -> str:
         """ "collecting reference", "watching" or "alarmed"; after a colon what is amiss."""

@@ -16,6 +16,8 @@ from services.monitor.wire import outgoing
 
 Digest = str
 
+SILENCED = "an alarm of the same kind waits for a new reference"
+
 
 def signals(state: Application, history: bool) -> Iterator[pb.Signal]:
     for release in state.releases.values():
@@ -48,6 +50,7 @@ def _collecting(name: str, watch: Watch, pace: Pace) -> pb.Signal:
 
 def _signal(name: str, watch: Watch, signal: Signal, pace: Pace, history: bool) -> pb.Signal:
     points = zip(signal.history_events, signal.history_values, strict=True)
+    silenced = [SILENCED] if watch.silenced(signal) else []
     found = pb.Signal(
         application=name,
         release_digest=watch.release,
@@ -65,7 +68,7 @@ def _signal(name: str, watch: Watch, signal: Signal, pace: Pace, history: bool) 
         segment=signal.segment,
         unusable=watch.unusable,
         copies=watch.copies,
-        notes=watch.notes,
+        notes=[*watch.notes, *silenced],
         skipped=pace.skipped,
         stride=pace.stride,
     )
@@ -79,7 +82,9 @@ def _signal(name: str, watch: Watch, signal: Signal, pace: Pace, history: bool) 
 def _phase(watch: Watch, signal: Signal) -> str:
     if not watch.watching:
         return "collecting reference"
-    return "alarmed" if signal.alarmed or watch.latched else "watching"
+    if signal.alarmed:
+        return "alarmed"
+    return "silenced" if watch.silenced(signal) else "watching"
 
 
 def windows(state: Application) -> Iterator[pb.Window]:

@@ -1,5 +1,8 @@
 """What the monitor's lists say in a table."""
 
+import pytest
+import typer
+
 from protos.common.v1.common_pb2 import Interval
 from protos.monitor.v1 import monitor_service_pb2 as pb
 from protos.monitor.v1.monitor_events_pb2 import (
@@ -9,6 +12,7 @@ from protos.monitor.v1.monitor_events_pb2 import (
     DecisionMade,
     DriftDetected,
 )
+from services.cli.commands import app
 from services.cli.monitor import alarm_row, decision_row, objective_row, signal_row
 
 
@@ -58,3 +62,10 @@ def test_a_decision_shows_its_verdict_reasons_and_price() -> None:
 
     assert (row["verdict"], row["why"]) == ("wait_for_labels", "1 new corrections of 3 wanted.")
     assert (row["loss gain"], row["price"]) == ("0.50 [0.25, 0.75]", "90 s, 0.05")
+
+
+@pytest.mark.parametrize("command", ["signals", "alarms", "slo", "decisions"])
+def test_the_application_is_an_option_as_everywhere(command: str) -> None:
+    [option, *_] = typer.main.get_command(app).commands[command].params  # type: ignore[attr-defined]  # a group
+
+    assert (option.opts, option.required) == (["--application", "-a"], False)

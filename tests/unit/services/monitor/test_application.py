@@ -84,6 +84,17 @@ def test_a_case_without_an_answer_to_its_probes_is_closed_in_time() -> None:
     assert (told.found.cause, told.found.confidence) == ("behaviour", 0.6)
 
 
+def test_the_open_case_of_a_former_champion_is_told_as_far_as_it_is_known() -> None:
+    state, _ = changed_provider()
+
+    found = state.crown("r2", 2)
+
+    [told] = those(Attributed, found)
+    assert (told.found.cause, told.found.confidence, told.at) == ("behaviour", 0.6, 349.0)
+    assert state.inquiry.alarms[-1].attributed == told
+    assert state.crown("r3", 3) == []
+
+
 def test_drifted_inputs_ring_wait_for_corrections_and_begin_one_campaign() -> None:
     state, traffic = application(), Traffic(3)
     fold(state, traffic, 200)

@@ -11,6 +11,7 @@ from services.monitor.domain.application import Application
 from services.monitor.domain.release import Release
 from services.monitor.domain.watch import Watch, watch
 from services.monitor.rpc import MonitorServicer
+from services.monitor.wire.shown import SILENCED
 
 from .test_windows import PLAIN
 from .traffic import Traffic
@@ -48,6 +49,24 @@ def test_signals_tell_their_phase_and_history(tmp_path: Path) -> None:
     assert early == [("prompt_embedding", "collecting reference", 20, 0)]
     assert later[0] == ("prompt_embedding", "watching", 190, 10)
     assert later[1][0] == "mean_logprob"
+
+
+def test_of_a_release_that_rang_the_other_signals_of_the_input_are_silenced(
+    tmp_path: Path,
+) -> None:
+    traffic, watched = Traffic(1), watch("support", "r1", 90, 10_000)
+    for _ in range(190):
+        watched.observe(traffic.sample())
+    while not watched.observe(traffic.sample(far=True)):
+        pass
+
+    request = ListSignalsRequest(application="support")
+    answer = asyncio.run(door(tmp_path, watched).ListSignals(request, None))  # type: ignore[arg-type]  # unused
+
+    found = {each.name: (each.phase, list(each.notes)) for each in answer.signals}
+    assert found["prompt_embedding"] == ("alarmed", [])
+    assert found["length"] == ("silenced", [SILENCED])
+    assert found["mean_logprob"] == found["duplicates"] == ("watching", [])
 
 
 def test_windows_are_listed_by_release(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def build() -> Service:
         settings,
         [
             sink,
-            Task("providers", _until_stopped, leave=http.aclose),
+            Task("providers", _until_stopped, leave=http.close),
             Task("delivery", deliver.serve, leave=lambda: deliver.finish(LAST_DELIVERY_S)),
             # Not ready while Kafka is away would take a replica that answers out of service:
             # readiness is the cached tables' as well, so the topic's own is not asked.

@@ -5,15 +5,16 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
-import httpx
+import aiohttp
 import structlog
+from yarl import URL
 
 from libs.faults import Poison
 from services.inference.adapters import sse
 from services.inference.adapters.keys import Keys
-from services.inference.adapters.transport import Transport
 from services.inference.domain.generation import Delta, Finish, Message, Sampling
 from services.inference.domain.release import Provider
 from services.inference.ports import EngineFailed
@@ -21,7 +22,8 @@ from services.inference.wire import completions
 
 log = structlog.get_logger()
 
-CONNECT_S: Final = 5.0
+CONNECTING: Final = aiohttp.ClientTimeout(total=None, sock_connect=5.0)
+"""An answer's own time is measured around each wait for it."""
 MAX_CONNECTIONS: Final = 256
 KEEP_S: Final = 30.0
 READ_OUT_S: Final = 0.05
@@ -30,22 +32,42 @@ READ_OUT_CHUNKS: Final = 8
 MAX_ERROR_BYTES: Final = 16 * 1024
 REFUSALS: Final = frozenset({400, 413, 422})
 """Of this very request; any other failure may be the provider's own."""
+BROKE_OFF: Final = (
+    aiohttp.ServerDisconnectedError,
+    aiohttp.ClientPayloadError,
+    aiohttp.ClientResponseError,
+)
 
 
-def client() -> httpx.AsyncClient:
-    """One for all providers. It follows no redirects and reads no proxies or keys from files."""
-    return httpx.AsyncClient(
+def client() -> aiohttp.ClientSession:
+    """One for all providers, made inside the event loop. It unpacks nothing, keeps no cookies
+    and reads no proxies or keys from files."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            limit=MAX_CONNECTIONS, keepalive_timeout=KEEP_S, ssl=ssl.create_default_context()
+        ),
+        headers={
+            "accept": "*/*",
+            "accept-encoding": "identity",
+            "content-type": "application/json",
+            "user-agent": "perennial",
+        },
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
         trust_env=False,
-        transport=Transport(ssl.create_default_context(), MAX_CONNECTIONS, KEEP_S),
-        headers={"accept-encoding": "identity", "user-agent": "perennial"},
     )
+
+
+@lru_cache(256)
+def _address(base_url: str) -> URL:
+    return URL(f"{base_url}/chat/completions")
 
 
 @dataclass(frozen=True, slots=True)
 class OpenAiProviders:
     """Every answer is asked for as a stream: so the first token is seen, and a hang."""
 
-    http: httpx.AsyncClient
+    http: aiohttp.ClientSession
     keys: Keys
 
     def why_not(self, provider: Provider) -> str | None:
@@ -67,38 +89,39 @@ class OpenAiProviders:
             async with aclosing(_pieces(provider, response, bounds)) as pieces:
                 async for piece in pieces:
                     yield piece
-        except httpx.HTTPError as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise _away(provider, error) from error
         finally:
-            await response.aclose()
+            response.close()  # the connection of a body that was read to its end is kept already
 
-    async def _send(self, provider: Provider, body: bytes, timeout_s: float) -> httpx.Response:
-        headers = {"content-type": "application/json"}
-        if key := self.keys.of(provider):
-            headers["authorization"] = f"Bearer {key}"
-        request = self.http.build_request(
-            "POST",
-            f"{provider.base_url}/chat/completions",
-            content=body,
-            headers=headers,
-            timeout=httpx.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s)),
-        )
+    async def _send(
+        self, provider: Provider, body: bytes, timeout_s: float
+    ) -> aiohttp.ClientResponse:
+        key = self.keys.of(provider)
         try:
             async with asyncio.timeout(timeout_s):
-                return await self.http.send(request, stream=True)
+                return await self.http.post(
+                    _address(provider.base_url),
+                    data=body,
+                    headers={"authorization": f"Bearer {key}"} if key else None,
+                    allow_redirects=False,
+                    timeout=CONNECTING,
+                )
+        except (aiohttp.ClientError, ValueError) as error:
+            raise _away(provider, error) from error
         except TimeoutError:
             raise EngineFailed("the answer took too long", code="deadline") from None
-        except httpx.HTTPError as error:
+        except OSError as error:
             raise _away(provider, error) from error
 
 
 async def _pieces(
-    provider: Provider, response: httpx.Response, bounds: sse.Bounds
+    provider: Provider, response: aiohttp.ClientResponse, bounds: sse.Bounds
 ) -> AsyncGenerator[Delta | Finish, None]:
     if response.headers.get("content-encoding", "identity") != "identity":
         raise EngineFailed("the provider packs what nobody asked for", code="engine_error")
-    source = response.aiter_raw()
-    if response.status_code != 200:
+    source = aiter(response.content.iter_any())
+    if response.status != 200:
         raise await _refusal(provider, response, bounds)
     reading = completions.Reading()
     if "json" in response.headers.get("content-type", ""):  # it does not stream
@@ -118,21 +141,23 @@ async def _pieces(
 
 async def _read_out(source: AsyncIterator[bytes]) -> None:
     """To the body's end, which is there already: only then is the connection used again."""
-    with suppress(TimeoutError, httpx.HTTPError):
+    with suppress(TimeoutError, aiohttp.ClientError):
         async with asyncio.timeout(READ_OUT_S):
             for _ in range(READ_OUT_CHUNKS):
                 if await anext(source, None) is None:
                     return
 
 
-async def _refusal(provider: Provider, response: httpx.Response, bounds: sse.Bounds) -> Exception:
+async def _refusal(
+    provider: Provider, response: aiohttp.ClientResponse, bounds: sse.Bounds
+) -> Exception:
     """What a status other than 200 means. The provider's own words stay in our log."""
     bounds = sse.Bounds(bounds.ends_s, whole_bytes=MAX_ERROR_BYTES)
     said = b""
-    with suppress(EngineFailed, httpx.HTTPError):
-        async for chunk in sse.chunks(response.aiter_raw(), bounds):
+    with suppress(EngineFailed, aiohttp.ClientError):
+        async for chunk in sse.chunks(aiter(response.content.iter_any()), bounds):
             said += chunk
-    status = response.status_code
+    status = response.status
     words = said[:500].decode(errors="replace")
     log.warning("provider.refused", provider=provider.name, status=status, said=words)
     if status in REFUSALS:
@@ -145,10 +170,8 @@ async def _refusal(provider: Provider, response: httpx.Response, bounds: sse.Bou
     return EngineFailed(f"{provider.name} answers {status}", code="engine_down")
 
 
-def _away(provider: Provider, error: httpx.HTTPError) -> EngineFailed:
+def _away(provider: Provider, error: Exception) -> EngineFailed:
     log.warning("provider.away", provider=provider.name, error=repr(error)[:500])
-    if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
-        return EngineFailed("the answer took too long", code="deadline")
-    if isinstance(error, httpx.RemoteProtocolError):
+    if isinstance(error, BROKE_OFF):
         return EngineFailed(f"{provider.name} broke off", code="engine_error")
     return EngineFailed(f"{provider.name} is away", code="engine_down")

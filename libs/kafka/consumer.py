@@ -5,13 +5,13 @@ offset moves after that and never before: a crash anywhere repeats records, and 
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Final, Generic
 
 import structlog
+from prometheus_client import Counter, Gauge, Histogram
 
 from libs.events import codec, headers
 from libs.events.delivery import Delivery
@@ -76,17 +76,24 @@ class ConsumerLoop:
     def _settle(self, record: Record) -> None:
         started = time.perf_counter()
         try:
-            delivery = delivery_of(record)
-            with _context(record, delivery):
-                self._attempt(self._handlers[record.topic], delivery)
+            self._handle(record, delivery_of(record))
             outcome = "handled"
         except Poison as poison:
             bury(self.sink, record, poison.code, str(poison))
             outcome = "dead_lettered"
-        metrics.EVENTS_SETTLED.labels(record.topic, outcome).inc()
-        metrics.EVENT_HANDLE_SECONDS.labels(record.topic).observe(time.perf_counter() - started)
-        age_s = datetime.now(UTC).timestamp() - record.timestamp_ms / 1000
-        metrics.EVENT_AGE_SECONDS.labels(record.topic).set(max(age_s, 0.0))
+        _settled(record.topic, outcome).inc()
+        seconds, age = _timed(record.topic)
+        seconds.observe(time.perf_counter() - started)
+        age.set(max(time.time() - record.timestamp_ms / 1000, 0.0))
+
+    def _handle(self, record: Record, delivery: Delivery[Any]) -> None:
+        """One span per record, child of its producer's; its id bound to every log line."""
+        bound = structlog.contextvars.bind_contextvars(event_id=delivery.event_id)
+        try:
+            with tracing.within(f"{record.topic} process", record.headers):
+                self._attempt(self._handlers[record.topic], delivery)
+        finally:
+            structlog.contextvars.reset_contextvars(**bound)
 
     def _attempt(self, route: Route[Any], delivery: Delivery[Any]) -> None:
         for wait_s in RETRY_WAITS_S:
@@ -159,12 +166,12 @@ def bury(sink: Sink, record: Record, code: str, reason: str) -> None:
     log.error("event.dead_lettered", origin=origin, code=code, reason=reason[:MAX_REASON])
 
 
-@contextmanager
-def _context(record: Record, delivery: Delivery[Any]) -> Iterator[None]:
-    """One span per record, child of its producer's; ids bound to every log line."""
-    parent = tracing.incoming(record.headers)
-    with (
-        tracing.tracer.start_as_current_span(f"{record.topic} process", context=parent),
-        structlog.contextvars.bound_contextvars(event_id=delivery.event_id),
-    ):
-        yield
+@cache
+def _settled(topic: str, outcome: str) -> Counter:
+    return metrics.EVENTS_SETTLED.labels(topic, outcome)
+
+
+@cache
+def _timed(topic: str) -> tuple[Histogram, Gauge]:
+    """Time in the handler, age of the newest record."""
+    return metrics.EVENT_HANDLE_SECONDS.labels(topic), metrics.EVENT_AGE_SECONDS.labels(topic)

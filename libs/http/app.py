@@ -20,6 +20,7 @@ from libs.faults import Poison, Retryable
 log = structlog.get_logger()
 
 REQUEST_ID: Final = "x-request-id"
+NAME: Final = REQUEST_ID.encode()
 LINGER_BYTES: Final = 64 * 1024 * 1024
 LINGER_S: Final = 5.0
 BODY_S: Final = 60.0
@@ -62,12 +63,12 @@ def make_app(title: str, max_body_bytes: int, tell: Telling = problem) -> FastAP
     app = FastAPI(title=title, docs_url=None, redoc_url=None)
     app.add_exception_handler(Poison, tell)
     app.add_exception_handler(Retryable, tell)
-    app.add_exception_handler(Exception, _bug)
+    app.add_exception_handler(Exception, bug)
     app.add_middleware(Bounded, max_body_bytes=max_body_bytes, tell=tell)
     return app
 
 
-async def _bug(request: Request, error: Exception) -> Response:
+async def bug(request: Request, error: Exception) -> Response:
     log.error("http.failed", path=request.url.path, exc_info=error)
     body = {"type": "about:blank", "status": 500, "code": "internal", "detail": "internal error"}
     return JSONResponse(body, 500, media_type="application/problem+json")
@@ -93,7 +94,7 @@ class Bounded:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        request_id = headers.get(REQUEST_ID.encode(), new_event_id().encode())[:128]
+        request_id = (headers.get(NAME) or new_event_id().encode())[:128]
         seen, more = 0, True
         ends_s = asyncio.get_running_loop().time() + self._body_s
 
@@ -114,7 +115,7 @@ class Bounded:
 
         async def named(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (REQUEST_ID.encode(), request_id)]
+                message["headers"] = [*message["headers"], (NAME, request_id)]
             await send(message)
 
         announced = headers.get(b"content-length", b"0")

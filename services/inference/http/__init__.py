@@ -6,13 +6,14 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fastapi import FastAPI, Request
+from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from libs.faults import UNAUTHENTICATED, Poison, Retryable
 from libs.http.app import make_app
+from libs.http.direct import Direct
 from libs.rpc import auth
 from services.inference.domain.generation import Answered, Finish
 from services.inference.domain.release import Table
@@ -36,16 +37,21 @@ class OpenAiHttp:
     answer: Answer
     embed: Embed
 
-    def app(self) -> FastAPI:
+    def app(self) -> ASGIApp:
         app = make_app("Perennial inference", MAX_BODY_BYTES, problems.tell)
         app.add_exception_handler(HTTPException, problems.tell_unknown)
         app.add_exception_handler(Exception, problems.tell_bug)
-        app.add_route("/v1/chat/completions", self.chat, methods=["POST"])
-        app.add_route("/v1/completions", self.complete, methods=["POST"])
-        app.add_route("/v1/embeddings", self.embeddings, methods=["POST"])
+        asked = {
+            "/v1/chat/completions": self.chat,
+            "/v1/completions": self.complete,
+            "/v1/embeddings": self.embeddings,
+        }
+        for path, handler in asked.items():
+            app.add_route(path, handler, methods=["POST"])
         app.add_route("/v1/models", self.models, methods=["GET"])
         app.add_route("/v1/models/{model}", self.model, methods=["GET"])
-        return app
+        direct = {("POST", path): handler for path, handler in asked.items()}
+        return Direct(app, direct, MAX_BODY_BYTES, problems.tell, problems.tell_bug)
 
     async def chat(self, request: Request) -> Response:
         return await self._answered(request, openai.chat, Replies)

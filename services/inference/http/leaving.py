@@ -17,19 +17,27 @@ async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T | Non
 
     The request's body has been read: what is received next is the client's leaving.
     """
-    task = asyncio.create_task(work)
+    task, left = asyncio.current_task(), False
+    assert task is not None
+
+    def leave(_: object) -> None:
+        nonlocal left
+        left = True
+        task.cancel()
+
     gone = asyncio.ensure_future(receive())
-    ends: set[asyncio.Future[Any]] = {task, gone}
+    gone.add_done_callback(leave)
     try:
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        return task.result() if task.done() else None
+        return await work
     except ConnectionError:  # it does not read on
         return None
+    except asyncio.CancelledError:
+        if left and task.uncancel() == 0:
+            return None
+        raise
     finally:
+        gone.remove_done_callback(leave)
         gone.cancel()
-        if not task.done():
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
 
 async def sent_in_time(send: Send, message: MutableMapping[str, Any]) -> None:

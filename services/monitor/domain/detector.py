@@ -31,10 +31,10 @@ from functools import cache, lru_cache
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from services.monitor.domain import bets
 from services.monitor.domain.partition import Cells, Floats
+from services.monitor.domain.ranking import p_values
 
 BLOCK = 10
 POOLED = 500.0
@@ -98,8 +98,10 @@ class PartitionCTM:
     value: float = -math.inf
     drawn: Floats = field(init=False, repr=False, compare=False)
     chunk: int = field(init=False, default=-1, repr=False, compare=False)
+    stack: "_Stack | None" = field(init=False, default=None, repr=False, compare=False)
 
     def calibrate(self, cells: Cells, strata: Cells) -> None:
+        self.stack = None
         np.add.at(self.reference, (strata, cells), 1.0)
         np.add.at(self.counts, (strata, cells), 1.0)
 
@@ -115,6 +117,7 @@ class PartitionCTM:
         return self.recent, self.reference.sum(axis=0) if alone else self.expected[0]
 
     def restart(self) -> None:
+        self.stack = None
         self.counts = self.reference.copy()
         self.log_values, self.value = np.full_like(self.log_values, -np.inf), -np.inf
         self.seen = np.zeros_like(self.seen)
@@ -153,18 +156,11 @@ def settle(detectors: Sequence[PartitionCTM], cells: Cells, strata: Cells) -> No
     Args:
         cells, strata: ``(D, 10)``.
     """
-    form = _form(tuple((found.counts.shape[1], found.ordered) for found in detectors))
-    rows = np.zeros((len(detectors), cells.shape[1], form.most))
-    tilts = np.ones((2, len(detectors), len(bets.HALF_LIVES), form.most))
-    values = np.full((len(detectors), form.weights.shape[1]), -np.inf)
-    pooled = np.zeros((len(detectors), 1, form.most))
-    for place, found in enumerate(detectors):
-        size = found.counts.shape[1]
-        rows[place, :, :size] = found.counts[strata[place]]
-        pooled[place, 0, :size] = found.counts.sum(axis=0)
-        tilts[0, place, :, :size], tilts[1, place, :, :size] = found.seen, found.expected
-        values[place, form.kept[place]] = found.log_values
-
+    stack = detectors[0].stack
+    if stack is None or not stack.holds(detectors):
+        stack = _Stack(detectors)
+    form, pooled = stack.form, stack.pooled
+    rows = stack.counts[stack.places, strata]
     p = p_values(rows, cells, strata, np.array([found.draws() for found in detectors]))
     totals = rows.sum(axis=2, keepdims=True)
     lent = POOLED * pooled / np.maximum(pooled.sum(axis=2, keepdims=True), 1.0)
@@ -173,42 +169,73 @@ def settle(detectors: Sequence[PartitionCTM], cells: Cells, strata: Cells) -> No
     widths = widths * form.real[:, None, :]
     hits = (np.cumsum(widths, axis=2) <= p[:, :, None]).sum(axis=2)
     hits = np.minimum(hits, form.sizes[:, None] - 1)
-    gains = bets.gains(widths, tilts[0], tilts[1], form.sets, hits)
-    values = np.minimum(np.logaddexp(values, 0.0) + gains, LOG_CEILING)
-
-    weights, kept = bets.fading(cells.shape[1])
-    landed = weights @ _indicators(form.most)[hits]
-    tilts = kept * tilts + np.stack([landed, weights @ widths])
-    fell = weights[0] @ _indicators(form.most)[cells]
-    logs = np.logaddexp.reduce(form.weights + values, axis=1)
+    gains = bets.gains(widths, stack.tilts[0], stack.tilts[1], form.sets, hits)
+    stack.values = np.minimum(np.logaddexp(stack.values, 0.0) + gains, LOG_CEILING)
+    stack.count(cells, strata, hits, widths)
+    logs = np.logaddexp.reduce(form.weights + stack.values, axis=1).tolist()
     for place, found in enumerate(detectors):
-        tables, size = found.counts.shape
-        found.seen, found.expected = tilts[:, place, :, :size]
-        found.recent = kept[0] * found.recent + fell[place, :size]
-        found.log_values = values[place, form.kept[place]]
-        found.value = float(logs[place])
-        landings = np.bincount(strata[place] * size + cells[place], minlength=tables * size)
-        found.counts += landings.reshape(tables, size)
+        found.log_values = stack.values[place, form.kept[place]]
+        found.value = logs[place]
         found.blocks += 1
 
 
-def p_values(rows: Floats, cells: Cells, strata: Cells, draws: Floats) -> Floats:
-    """Conformal p-values of one block, each event ranked among all of its stratum before it.
+class _Stack:
+    """Detectors that are settled together, in one array of each kind.
 
-    Args:
-        rows: ``(D, B, K)`` counts of each event's stratum before the block.
-        cells, strata: ``(D, B)``; small, the work is B squared.
-        draws: ``(D, B)`` uniform on [0, 1).
+    Their own arrays are parts of these, so that the next block finds them where they are. A
+    detector is of one stack at a time; a change from outside takes it out (``stack = None``).
+
+    Fields:
+        counts: ``(D, largest S, most)``; pooled: ``(D, 1, most)`` its sums over the strata.
+        tilts: ``(2, D, H, most)`` seen and expected; recent: ``(D, most)``.
+        values: ``(D, 4 + 3 S)`` of the bets.
+        places: ``(D, 1)`` numbers of the detectors.
     """
-    earlier = _earlier(cells.shape[1]) & (strata[:, None, :] == strata[:, :, None])
-    below = (cells[:, None, :] < cells[:, :, None]) & earlier
-    same = (cells[:, None, :] == cells[:, :, None]) & earlier
-    place = cells[:, :, None]
-    equal = np.take_along_axis(rows, place, 2)[:, :, 0]
-    smaller = np.take_along_axis(np.cumsum(rows, axis=2), place, 2)[:, :, 0] - equal
-    smaller = smaller + below.sum(axis=2)
-    before = rows.sum(axis=2) + earlier.sum(axis=2)
-    return np.asarray((smaller + draws * (equal + same.sum(axis=2) + 1)) / (before + 1))
+
+    __slots__ = ("counts", "form", "members", "places", "pooled", "recent", "tilts", "values")
+
+    def __init__(self, detectors: Sequence[PartitionCTM]) -> None:
+        self.form = _form(tuple((found.counts.shape[1], found.ordered) for found in detectors))
+        size, most = len(detectors), self.form.most
+        tables = max(len(found.counts) for found in detectors)
+        self.members = list(detectors)
+        self.places = np.arange(size)[:, None]
+        self.counts = np.zeros((size, tables, most))
+        self.tilts = np.ones((2, size, len(bets.HALF_LIVES), most))
+        self.recent = np.zeros((size, most))
+        self.values = np.full((size, self.form.weights.shape[1]), -np.inf)
+        for place, found in enumerate(detectors):
+            self._take(place, found)
+        self.pooled = self.counts.sum(axis=1, keepdims=True)
+
+    def holds(self, detectors: Sequence[PartitionCTM]) -> bool:
+        return len(detectors) == len(self.members) and all(
+            found is known and found.stack is self
+            for found, known in zip(detectors, self.members, strict=True)
+        )
+
+    def count(self, cells: Cells, strata: Cells, hits: Cells, widths: Floats) -> None:
+        """Add a block's events, its hit pieces and the widths that these had."""
+        weights, kept = bets.fading(cells.shape[1])
+        one = _indicators(self.form.most)
+        landed = one[cells]
+        self.tilts *= kept
+        self.tilts[0] += weights @ one[hits]
+        self.tilts[1] += weights @ widths
+        self.recent *= kept[0]
+        self.recent += weights[0] @ landed
+        self.pooled += landed.sum(axis=1, keepdims=True)
+        np.add.at(self.counts, (self.places, strata, cells), 1.0)
+
+    def _take(self, place: int, found: PartitionCTM) -> None:
+        tables, size = found.counts.shape
+        counts, recent = self.counts[place, :tables, :size], self.recent[place, :size]
+        seen, expected = self.tilts[:, place, :, :size]
+        counts[:], recent[:] = found.counts, found.recent
+        seen[:], expected[:] = found.seen, found.expected
+        self.values[place, self.form.kept[place]] = found.log_values
+        found.counts, found.recent, found.seen, found.expected = counts, recent, seen, expected
+        found.stack = self
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,11 +276,6 @@ def _form(kinds: tuple[tuple[int, bool], ...]) -> _Form:
         weights[place, kept[-1]] = bets.log_weights(size, ordered)
     sizes = np.array([size for size, _ in kinds], np.int64)
     return _Form(sizes, most, real, sets, kept, weights)
-
-
-@cache
-def _earlier(size: int) -> NDArray[np.bool_]:
-    return np.tril(np.ones((size, size), bool), -1)
 
 
 @cache

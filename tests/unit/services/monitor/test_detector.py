@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from services.monitor.domain import bets
-from services.monitor.domain.detector import BLOCK, PartitionCTM, detector, p_values, settle
+from services.monitor.domain.detector import BLOCK, PartitionCTM, detector, settle
+from services.monitor.domain.ranking import p_values
 
 SHARES = np.array([0.3, 0.25, 0.2, 0.1, 0.08, 0.05, 0.02])
 
@@ -105,7 +106,7 @@ def test_the_statistic_stays_finite_however_long_the_change_lasts() -> None:
     assert math.isfinite(found.statistic())
 
 
-def test_detectors_of_several_sizes_settle_together_as_each_does_alone() -> None:
+def test_detectors_of_several_sizes_settle_in_any_company_as_each_does_alone() -> None:
     random = np.random.default_rng(3)
     sizes = ((7, True), (3, False), (1, False), (12, False))
     together = [detector(size, ordered, 5 + size, 2) for size, ordered in sizes]
@@ -115,17 +116,23 @@ def test_detectors_of_several_sizes_settle_together_as_each_does_alone() -> None
         one.calibrate(cells, strata)
         other.calibrate(cells, strata)
 
-    for _ in range(20):
+    for block in range(20):
         cells = np.array([random.integers(size, size=BLOCK) for size, _ in sizes])
         strata = random.integers(2, size=(len(sizes), BLOCK))
-        settle(together, cells, strata)
+        for first, last in [(0, 4)] if block % 4 else [(0, 1), (1, 4)]:
+            settle(together[first:last], cells[first:last], strata[first:last])
         for other, row, places in zip(alone, cells, strata, strict=True):
             other.settle(row, places)
+        if block == 9:
+            together[1].restart()
+            alone[1].restart()
 
     for one, other in zip(together, alone, strict=True):
         assert one.statistic() == pytest.approx(other.statistic())
         assert np.allclose(one.counts, other.counts)
         assert np.allclose(one.seen, other.seen)
+        assert np.allclose(one.recent, other.recent)
+        assert np.allclose(one.log_values, other.log_values)
 
 
 def test_a_daily_cycle_does_not_ring_where_each_stratum_has_its_counts() -> None:

@@ -26,6 +26,7 @@ from libs.kafka.consumer import ConsumerLoop, Route
 from libs.kafka.memory import MemoryBroker
 from libs.kafka.record import Record, Source
 from libs.kafka.table import MemoryTable
+from libs.runtime import tracing
 from libs.runtime.config import KafkaSettings
 from libs.sql.engine import connect
 from protos.inference.v1.inference_events_pb2 import GenerationServed
@@ -155,6 +156,7 @@ def measure(source: Feed, embedded: bool) -> float:
 def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     threadpool_limits(limits=1)
+    tracing.configure()
     sources: dict[str, Feed] = {"from memory": in_memory}
     ours = "kafka" in sys.argv[1:] and not stack.status(HOME)
     if "kafka" in sys.argv[1:]:

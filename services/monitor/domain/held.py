@@ -39,7 +39,10 @@ class Held:
 
     def add(self, sample: Sample, vector: NDArray[np.float16], near: bool) -> None:
         row = vector[None, :]
-        self.vectors = np.concatenate([self.vectors, row]) if self.generations else row
+        if not len(vector):
+            self.vectors = np.zeros((len(self.generations) + 1, 0), np.float16)
+        else:
+            self.vectors = np.concatenate([self.vectors, row]) if self.generations else row
         self.numbers.append(_numbers(sample))
         self.words.append(_words(sample))
         self.generations.append(sample.generation_id)

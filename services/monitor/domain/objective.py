@@ -1,6 +1,7 @@
 """What an application promises of its answers, and whether one of them keeps it."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from services.monitor.domain.generation import Generation
@@ -28,7 +29,12 @@ class Objective:
     @property
     def key(self) -> str:
         """Tells the objectives of an application apart."""
-        return f"{self.name} {self.threshold:g}" if self.threshold else self.name
+        return _key(self.name, self.threshold)
+
+
+@lru_cache(maxsize=1024)
+def _key(name: str, threshold: float) -> str:
+    return f"{name} {threshold:g}" if threshold else name
 
 
 def bad(objective: Objective, answer: Generation) -> bool | None:

@@ -99,18 +99,22 @@ class Counts:
     totals: NDArray[np.int32]
     bads: NDArray[np.int32]
 
-    def add(self, at: float, counted: NDArray[np.int32], missed: NDArray[np.int32]) -> None:
-        """One answer: ``(objectives,)`` 0/1, whether it counts and whether it is bad. That of a
+    def add(self, at: float, found: Sequence[bool | None]) -> None:
+        """One answer: by objective whether it is bad, None where it does not count. That of a
         span that was overwritten is left out."""
         span = int(at // self.width_s)
         slot = span % len(self.spans)
-        if self.spans[slot] != span:
-            if self.spans[slot] > span:
+        known = self.spans.item(slot)
+        if known != span:
+            if known > span:
                 return
             self.spans[slot] = span
             self.totals[slot] = self.bads[slot] = 0
-        self.totals[slot] += counted
-        self.bads[slot] += missed
+        for column, missed in enumerate(found):
+            if missed is not None:
+                self.totals[slot, column] += 1
+                if missed:
+                    self.bads[slot, column] += 1
 
     def sums(self, column: int, now: float, window_s: float) -> tuple[int, int]:
         """All and bad answers of the window that ends with the span of ``now``."""
@@ -144,10 +148,8 @@ class Ledger:
         """Count one answer, given at ``at`` seconds since 1970."""
         self._align(objectives)
         found = [bad(objective, answer) for objective in objectives]
-        counted = np.array([each is not None for each in found], np.int32)
-        missed = np.array([each is True for each in found], np.int32)
-        self.minutes.add(at, counted, missed)
-        self.hours.add(at, counted, missed)
+        self.minutes.add(at, found)
+        self.hours.add(at, found)
 
     def judge(self, release: str, objectives: Sequence[Objective], now: float) -> list[Change]:
         """The objectives whose severity is another one since the last time."""

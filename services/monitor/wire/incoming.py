@@ -30,6 +30,8 @@ MAX_DIMENSIONS: Final = 4096
 
 MAX_NAME: Final = 200
 
+NO_VECTOR: Final = np.zeros(0, np.float16)
+
 ROLES: Final[dict[int, Role]] = {
     ROLE_CHAMPION: "champion",
     ROLE_CANARY: "canary",
@@ -64,9 +66,9 @@ def generation(
     """
     if not event.generation_id or not 0 < len(event.release_digest) <= MAX_DIGEST:
         raise Poison("an answer without its id or its release", code="bad_generation")
-    amounts = (event.time_to_first_token_s, event.latency_s, event.cost)
-    if not all(math.isfinite(value) and value >= 0 for value in amounts):
-        raise Poison(f"times and cost are {amounts}", code="bad_generation")
+    first, latency, cost = event.time_to_first_token_s, event.latency_s, event.cost
+    if not (0 <= first < math.inf and 0 <= latency < math.inf and 0 <= cost < math.inf):
+        raise Poison(f"times and cost are {(first, latency, cost)}", code="bad_generation")
     role: Role = "shadow" if event.shadow_of else ROLES.get(event.role, "")
     outcome = _outcome(event)
     watched = role == "champion" and outcome == "answered"
@@ -80,15 +82,15 @@ def generation(
         prompt=event.prompt,
         answer=event.answer,
         tokens=event.completion_tokens,
-        first_token_s=event.time_to_first_token_s,
-        latency_s=event.latency_s,
+        first_token_s=first,
+        latency_s=latency,
         outcome=outcome,
         vector=_vector(event.embedding),
         logprob=_measured(event, "mean_logprob"),
         served_at=_seconds(event.served_at) if event.HasField("served_at") else produced_at,
         refused=refuses(event.answer),
         finish_reason=event.finish_reason,
-        cost=event.cost,
+        cost=cost,
         cached=event.cached,
         retrieval_score=_measured(event, "retrieval_score"),
         guard_verdict=event.guard_verdict[:MAX_NAME],
@@ -155,9 +157,9 @@ def training_seconds(event: TrainingCompleted) -> float:
 
 def _measured(event: GenerationServed, name: Literal["mean_logprob", "retrieval_score"]) -> float:
     """nan when it is absent."""
-    value: float = getattr(event, name)
     if not event.HasField(name):
         return math.nan
+    value: float = getattr(event, name)
     if not math.isfinite(value):
         raise Poison(f"{name} is {value}", code="bad_generation")
     return value
@@ -180,6 +182,8 @@ def _outcome(event: GenerationServed) -> Literal["answered", "failed", "cancelle
 
 
 def _vector(data: bytes) -> NDArray[np.float16]:
+    if not data:
+        return NO_VECTOR
     if len(data) % 2 or len(data) > 2 * MAX_DIMENSIONS:
         raise Poison(f"an embedding of {len(data)} bytes", code="bad_embedding")
     vector = np.frombuffer(data, np.dtype("<f2")).astype(np.float16)

@@ -125,14 +125,15 @@ async def _pieces(
         raise await _refusal(provider, response, bounds)
     reading = completions.Reading()
     if "json" in response.headers.get("content-type", ""):  # it does not stream
-        raw = b"".join([chunk async for chunk in sse.chunks(source, bounds)])
+        raw = b"".join([chunk async for chunk in sse.Chunks(source, bounds)])
         for piece in reading.whole(raw):
             yield piece
         return
     async with aclosing(sse.data(source, bounds)) as values:
         async for value in values:
             if value == b"[DONE]":
-                await _read_out(source)
+                if not response.content.is_eof():
+                    await _read_out(source)
                 break
             if (delta := reading.chunk(value)) is not None:
                 yield delta
@@ -155,7 +156,7 @@ async def _refusal(
     bounds = sse.Bounds(bounds.ends_s, whole_bytes=MAX_ERROR_BYTES)
     said = b""
     with suppress(EngineFailed, aiohttp.ClientError):
-        async for chunk in sse.chunks(aiter(response.content.iter_any()), bounds):
+        async for chunk in sse.Chunks(aiter(response.content.iter_any()), bounds):
             said += chunk
     status = response.status
     words = said[:500].decode(errors="replace")

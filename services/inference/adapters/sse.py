@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 from services.inference.ports import EngineFailed
 
@@ -20,37 +20,41 @@ class Bounds:
     whole_bytes: int = MAX_BYTES
 
 
-async def chunks(source: AsyncIterator[bytes], bounds: Bounds) -> AsyncGenerator[bytes, None]:
-    """What arrives, until its end.
+@dataclass(slots=True)
+class Chunks:
+    """What arrives, until its end. An iterator, not a generator: nobody has to close it.
 
     The time limit is around each wait and never around the reader of these chunks.
-
-    Raises:
-        EngineFailed: ``deadline``, or ``engine_error`` above the bound.
     """
-    seen = 0
-    while True:
+
+    source: AsyncIterator[bytes]
+    bounds: Bounds
+    seen: int = 0
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Raises `EngineFailed`: ``deadline``, or ``engine_error`` above the bound."""
         try:
-            async with asyncio.timeout_at(bounds.ends_s):
-                chunk = await anext(source, None)
+            async with asyncio.timeout_at(self.bounds.ends_s):
+                chunk = await anext(self.source)
         except TimeoutError:
             raise EngineFailed("the answer took too long", code="deadline") from None
-        if chunk is None:
-            return
-        seen += len(chunk)
-        if seen > bounds.whole_bytes:
+        self.seen += len(chunk)
+        if self.seen > self.bounds.whole_bytes:
             raise EngineFailed("the provider's answer is too large", code="engine_error")
-        yield chunk
+        return chunk
 
 
 async def data(source: AsyncIterator[bytes], bounds: Bounds) -> AsyncGenerator[bytes, None]:
     """The value of each ``data:`` line.
 
     Raises:
-        EngineFailed: as `chunks`, or ``engine_error`` for what is no event stream.
+        EngineFailed: as `Chunks`, or ``engine_error`` for what is no event stream.
     """
     rest = b""
-    async for chunk in chunks(source, bounds):
+    async for chunk in Chunks(source, bounds):
         *lines, rest = (rest + chunk).split(b"\n")
         if len(rest) > bounds.line_bytes:
             raise EngineFailed("the provider's line is too long", code="engine_error")

@@ -11,6 +11,7 @@ from services.inference.domain.generation import Answered, Ask, Delta, Finish, T
 from services.inference.domain.release import Table
 from services.inference.handlers.answer import Answer
 from services.inference.handlers.generation import Generation
+from services.inference.ports import EngineFailed
 
 WAITING: Final = 64
 """Pieces of all choices that wait to be told."""
@@ -62,6 +63,8 @@ class Choices:
 
     async def whole(self, timeout_s: float | None = None) -> list[Answered]:
         """All answers, whole; raises as ``stream``."""
+        if len(self.generations) == 1:
+            return [await self._alone(timeout_s)]
         texts: list[list[str]] = [[] for _ in self.generations]
         tokens: list[list[Token]] = [[] for _ in self.generations]
         ends: dict[int, Finish] = {}
@@ -76,6 +79,17 @@ class Choices:
             Answered(generation.id, "".join(texts[index]), tuple(tokens[index]), ends[index])
             for index, generation in enumerate(self.generations)
         ]
+
+    async def _alone(self, timeout_s: float | None) -> Answered:
+        parts: list[Delta] = []
+        async with aclosing(self.answer.stream(self.first, timeout_s)) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, Finish):
+                    text = "".join(part.text for part in parts)
+                    tokens = tuple(token for part in parts for token in part.tokens)
+                    return Answered(self.first.id, text, tokens, piece)
+                parts.append(piece)
+        raise EngineFailed("the engine stopped without an end", code="engine_error")
 
     async def _merged(self, timeout_s: float | None) -> AsyncGenerator[Piece, None]:
         queue: asyncio.Queue[Piece | Exception] = asyncio.Queue(WAITING)

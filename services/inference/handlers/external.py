@@ -106,7 +106,7 @@ class External:
         left_s: float,
     ) -> AsyncGenerator[Delta | Finish, None]:
         if not line.breaker.allows(self.clock.monotonic()):
-            instruments.PROVIDER_ATTEMPTS.labels(provider.name, "left_alone").inc()
+            instruments.provider_attempts(provider.name, "left_alone").inc()
             raise EngineFailed(f"{provider.name} is left alone for now", code="engine_down")
         line.breaker.begin(self.clock.monotonic())
         own_s = min(provider.timeout_s, left_s)
@@ -144,8 +144,8 @@ class External:
                 line.breaker.succeeded()
             case "cancelled":
                 line.breaker.ended()
-        instruments.PROVIDER_ATTEMPTS.labels(provider.name, outcome).inc()
-        instruments.PROVIDER_BREAKER.labels(provider.name).set(LEVELS[line.breaker.state])
+        instruments.provider_attempts(provider.name, outcome).inc()
+        instruments.provider_breaker(provider.name).set(LEVELS[line.breaker.state])
 
     def _line(self, provider: Provider) -> Line:
         key = (provider.name, provider.base_url)

@@ -24,12 +24,6 @@ FIRST_TOKEN_SECONDS: Final = Histogram(
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8),
 )
 
-
-# Finding an instrument by its labels costs several times what counting does.
-generations = cache(GENERATIONS.labels)
-latency = cache(LATENCY_SECONDS.labels)
-first_token = cache(FIRST_TOKEN_SECONDS.labels)
-
 MIRRORS_DROPPED: Final = Counter(
     "perennial_mirrors_dropped_total", "Sampled answers that were not mirrored", ["reason"]
 )
@@ -63,3 +57,10 @@ CACHE_BYTES: Final = Gauge("perennial_cache_bytes", "Kept answers")
 REPAIRS: Final = Counter(
     "perennial_json_repairs_total", "Answers asked for again, because they were not the JSON wanted"
 )
+
+# Finding an instrument by its labels costs several times what counting does.
+generations = cache(GENERATIONS.labels)
+latency = cache(LATENCY_SECONDS.labels)
+first_token = cache(FIRST_TOKEN_SECONDS.labels)
+provider_attempts = cache(PROVIDER_ATTEMPTS.labels)
+provider_breaker = cache(PROVIDER_BREAKER.labels)

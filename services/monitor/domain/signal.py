@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from services.monitor.domain.detector import BLOCK, PartitionCTM, detector
 from services.monitor.domain.detector import settle as settle_block
@@ -131,27 +132,40 @@ class Signal:
             settle([self])
         return last if self.alarmed else None
 
-    def offer(self, cells: Cells, strata: Cells, vectors: Vectors | None = None) -> int | None:
+    def offer(
+        self,
+        cells: Cells,
+        strata: Cells,
+        vectors: Vectors | None = None,
+        inside: NDArray[np.bool_] | None = None,
+    ) -> int | None:
         """Take at most ten events as `watch` does, without settling.
 
+        Args:
+            inside: ``(n,)`` which ones are for this signal; None: all of them.
         Returns:
             The place of the event that completed a block, which must be settled now.
         """
+        if inside is not None:
+            chosen = np.flatnonzero(inside)
+            some = vectors[chosen] if vectors is not None and self.kernel is not None else None
+            last = self.offer(cells[:, chosen], strata[chosen], some)
+            return None if last is None else int(chosen[last])
         size = len(strata)
         if self.alarmed or not size:
             return None
-        if self.every > 1:
-            places = np.arange(-self.offered % self.every, size, self.every)
-            cells, strata = cells[:, places], strata[places]
-            vectors = None if vectors is None else vectors[places]
-        else:
-            places = np.arange(size)
+        first = -self.offered % self.every
         self.offered += size
-        if not len(places):
+        if first >= size:
             return None
+        if self.every > 1:
+            cells, strata = cells[:, first :: self.every], strata[first :: self.every]
+            vectors = None if vectors is None else vectors[first :: self.every]
         waiting = self.pending.shape[1] if self.pending.size else 0
         self._join(cells, strata, vectors)
-        return int(places[BLOCK - waiting - 1]) if self.pending.shape[1] >= BLOCK else None
+        if self.pending.shape[1] < BLOCK:
+            return None
+        return first + (BLOCK - waiting - 1) * self.every
 
     def restart(self) -> None:
         """After an alarm: back to the reference, to hear the next one."""

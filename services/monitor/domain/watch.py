@@ -20,6 +20,7 @@ from services.monitor.domain.fitting import (
     MEAN_LOGPROB,
     PROMPT_EMBEDDING,
     Fit,
+    Flags,
     fit,
 )
 from services.monitor.domain.held import Collected, Held
@@ -100,10 +101,6 @@ class Watch:
     def latched(self) -> bool:
         """A signal of the input rang: nothing more is said of this release's input."""
         return any(signal.alarmed and signal.cause == "input" for signal in self.signals)
-
-    def silenced(self, signal: Signal) -> bool:
-        """Its alarm would say once more what one of the input has said."""
-        return self.latched and signal.cause == "input" and not (signal.alarmed or signal.intake)
 
     @property
     def phase(self) -> str:
@@ -238,19 +235,20 @@ class Watch:
         self.lately.add(held, cells)
         places = self.tables.places(held.strata)
         full: list[tuple[Signal, int]] = []
+        inside, latched = cells >= 0, self.latched
+        whole: Flags = np.all(inside, axis=1)
         for signal in self.signals:
-            if signal.alarmed or signal.intake or (signal.cause == "input" and self.latched):
+            if signal.alarmed or signal.intake or (signal.cause == "input" and latched):
                 continue
-            mine, tables = cells[signal.columns], signal.tables(places, cells[0])
-            inside = mine[0] >= 0
+            rows, tables = cells[signal.columns], signal.tables(places, cells[0])
+            mine: Flags | None = inside[signal.columns[0]]
             if signal.segment:
-                inside &= np.array([signal.segment in row for row in held.labels])
-            chosen = np.flatnonzero(inside)
-            if len(chosen) < len(places):
-                mine, tables = mine[:, chosen], tables[chosen]
-            last = signal.offer(mine, tables, vectors[chosen] if signal.kernel else None)
+                mine = mine & np.array([signal.segment in row for row in held.labels])
+            elif whole[signal.columns[0]]:
+                mine = None
+            last = signal.offer(rows, tables, vectors, mine)
             if last is not None:
-                full.append((signal, int(chosen[last])))
+                full.append((signal, last))
         settle([signal for signal, _ in full])
         rang = [(signal, place) for signal, place in full if signal.alarmed]
         return [

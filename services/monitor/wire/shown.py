@@ -50,7 +50,7 @@ def _collecting(name: str, watch: Watch, pace: Pace) -> pb.Signal:
 
 def _signal(name: str, watch: Watch, signal: Signal, pace: Pace, history: bool) -> pb.Signal:
     points = zip(signal.history_events, signal.history_values, strict=True)
-    silenced = [SILENCED] if watch.silenced(signal) else []
+    silenced = [SILENCED] if _silenced(watch, signal) else []
     found = pb.Signal(
         application=name,
         release_digest=watch.release,
@@ -79,12 +79,17 @@ def _signal(name: str, watch: Watch, signal: Signal, pace: Pace, history: bool) 
     return found
 
 
+def _silenced(watch: Watch, signal: Signal) -> bool:
+    """Its alarm would say once more what one of the input has said."""
+    return watch.latched and signal.cause == "input" and not (signal.alarmed or signal.intake)
+
+
 def _phase(watch: Watch, signal: Signal) -> str:
     if not watch.watching:
         return "collecting reference"
     if signal.alarmed:
         return "alarmed"
-    return "silenced" if watch.silenced(signal) else "watching"
+    return "silenced" if _silenced(watch, signal) else "watching"
 
 
 def windows(state: Application) -> Iterator[pb.Window]:

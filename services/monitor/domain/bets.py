@@ -47,6 +47,11 @@ def fading(size: int) -> tuple[Floats, Floats]:
     return 0.5 ** (np.arange(size - 1, -1, -1) / halves), 0.5 ** (size / halves)
 
 
+@cache
+def _numbers(count: int) -> Cells:
+    return np.arange(count)
+
+
 def gains(widths: Floats, seen: Floats, expected: Floats, sets: Masks, hits: Cells) -> Floats:
     """Log e-values of one block of each of D detectors.
 
@@ -70,7 +75,8 @@ def plug_in(widths: Floats, seen: Floats, expected: Floats, hits: Cells) -> Floa
     """
     prior = PRIOR_EVENTS * widths.mean(axis=1)[:, None, :]
     ratios = (seen + prior) / (expected + prior)
-    logs = np.take_along_axis(np.log(ratios), hits[:, None, :], 2)
+    one, half_life = _numbers(len(ratios)), _numbers(len(HALF_LIVES))
+    logs = np.log(ratios)[one[:, None, None], half_life[:, None], hits[:, None, :]]
     means = ratios @ widths.transpose(0, 2, 1)
     return np.asarray((logs - np.log(means)).sum(axis=2))
 
@@ -83,7 +89,7 @@ def contamination(widths: Floats, sets: Masks, hits: Cells) -> Floats:
     """
     columns = sets.transpose(0, 2, 1)
     shares = widths @ columns
-    inside = np.take_along_axis(columns, hits[:, :, None], 1)
+    inside = columns[_numbers(len(columns))[:, None], hits]
     odds = np.where(inside > 0, (1 - shares) / np.maximum(shares, LEAST_SHARE), 0.0)
     outside = hits.shape[1] - inside.sum(axis=1)
     logs = [

@@ -19,9 +19,9 @@ def p_values(rows: Floats, cells: Cells, strata: Cells, draws: Floats) -> Floats
     earlier = _earlier(cells.shape[1]) & (strata[:, None, :] == strata[:, :, None])
     below = (cells[:, None, :] < cells[:, :, None]) & earlier
     same = (cells[:, None, :] == cells[:, :, None]) & earlier
-    place = cells[:, :, None]
-    equal = np.take_along_axis(rows, place, 2)[:, :, 0]
-    smaller = np.take_along_axis(np.cumsum(rows, axis=2), place, 2)[:, :, 0] - equal
+    place = (np.arange(len(cells))[:, None], np.arange(cells.shape[1]), cells)
+    equal = rows[place]
+    smaller = rows.cumsum(axis=2)[place] - equal
     smaller = smaller + below.sum(axis=2)
     before = rows.sum(axis=2) + earlier.sum(axis=2)
     return np.asarray((smaller + draws * (equal + same.sum(axis=2) + 1)) / (before + 1))

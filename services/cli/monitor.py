@@ -57,6 +57,7 @@ def signal_row(signal: pb.Signal) -> dict[str, Any]:
         "statistic": f"{signal.statistic:.1f} of {signal.threshold:.1f}"
         if signal.threshold
         else "",
+        "stands": "yes" if signal.stands else "",
         "left out": signal.duplicates + signal.copies + signal.unusable,
         "skipped": signal.skipped,
         "notes": "; ".join(signal.notes),

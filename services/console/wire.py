@@ -70,6 +70,7 @@ def signal(message: monitor_pb.Signal) -> Signal:
         notes=tuple(message.notes),
         left_out=message.duplicates + message.copies + message.unusable,
         skipped=message.skipped,
+        stands=message.stands,
     )
 
 

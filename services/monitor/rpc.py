@@ -29,8 +29,11 @@ class MonitorServicer:
     async def ListSignals(  # noqa: N802  # the contract's name
         self, request: pb.ListSignalsRequest, context: Context
     ) -> pb.ListSignalsResponse:
-        states, history = await self._read(request.application), not request.without_history
-        found = [signal for state in states for signal in shown.signals(state, history)]
+        name = request.application and incoming.application_name(request.application)
+        states, history = await self._read(""), not request.without_history
+        stand = shown.stands(states)
+        mine = [state for state in states if name in ("", state.name)]
+        found = [signal for state in mine for signal in shown.signals(state, history, stand)]
         return pb.ListSignalsResponse(signals=found)
 
     async def ListWindows(  # noqa: N802  # the contract's name

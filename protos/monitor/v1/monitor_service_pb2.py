@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from protos.monitor.v1 import monitor_events_pb2 as protos_dot_monitor_dot_v1_dot_monitor__events__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'protos/monitor/v1/monitor_service.proto\x12\x14perennial.monitor.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&protos/monitor/v1/monitor_events.proto\"/\n\x0bSignalPoint\x12\r\n\x05\x65vent\x18\x01 \x01(\x04\x12\x11\n\tstatistic\x18\x02 \x01(\x01\"\xa2\x03\n\x06Signal\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\x12\x16\n\x0erelease_digest\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\r\n\x05phase\x18\x04 \x01(\t\x12\x18\n\x10reference_events\x18\x05 \x01(\r\x12\x18\n\x10reference_wanted\x18\x06 \x01(\r\x12\x0e\n\x06\x65vents\x18\x07 \x01(\x04\x12\x11\n\tstatistic\x18\x08 \x01(\x01\x12\x11\n\tthreshold\x18\t \x01(\x01\x12\x1a\n\x12\x61verage_run_length\x18\n \x01(\x01\x12\x0e\n\x06\x61larms\x18\x0b \x01(\r\x12\x12\n\nduplicates\x18\x0c \x01(\r\x12\x32\n\x07history\x18\r \x03(\x0b\x32!.perennial.monitor.v1.SignalPoint\x12\r\n\x05\x63\x61use\x18\x0e \x01(\t\x12\x0f\n\x07segment\x18\x0f \x01(\t\x12\x0f\n\x07skipped\x18\x10 \x01(\x04\x12\x0e\n\x06stride\x18\x11 \x01(\r\x12\x10\n\x08unusable\x18\x12 \x01(\r\x12\r\n\x05notes\x18\x13 \x03(\t\x12\x0e\n\x06\x63opies\x18\x14 \x01(\r\"B\n\x12ListSignalsRequest\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\x12\x17\n\x0fwithout_history\x18\x02 \x01(\x08\"D\n\x13ListSignalsResponse\x12-\n\x07signals\x18\x01 \x03(\x0b\x32\x1c.perennial.monitor.v1.Signal\"\x90\x04\n\x06Window\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\x12\x16\n\x0erelease_digest\x18\x02 \x01(\t\x12)\n\x05start\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61nswered\x18\x04 \x01(\r\x12\x0e\n\x06\x66\x61iled\x18\x05 \x01(\r\x12\x0f\n\x07refused\x18\x06 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x07 \x01(\x04\x12\x15\n\rlatency_p50_s\x18\x08 \x01(\x01\x12\x15\n\rlatency_p95_s\x18\t \x01(\x01\x12!\n\x19time_to_first_token_p50_s\x18\n \x01(\x01\x12!\n\x19time_to_first_token_p95_s\x18\x0b \x01(\x01\x12\x0f\n\x07\x62locked\x18\x0c \x01(\r\x12\x0e\n\x06\x63\x61\x63hed\x18\r \x01(\r\x12\x0c\n\x04\x63ost\x18\x0e \x01(\x01\x12\x15\n\rlatency_p99_s\x18\x0f \x01(\x01\x12!\n\x19time_to_first_token_p99_s\x18\x10 \x01(\x01\x12#\n\x1btime_per_output_token_p50_s\x18\x11 \x01(\x01\x12#\n\x1btime_per_output_token_p95_s\x18\x12 \x01(\x01\x12#\n\x1btime_per_output_token_p99_s\x18\x13 \x01(\x01\x12\x14\n\x0ctokens_per_s\x18\x14 \x01(\x01\")\n\x12ListWindowsRequest\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\"D\n\x13ListWindowsResponse\x12-\n\x07windows\x18\x01 \x03(\x0b\x32\x1c.perennial.monitor.v1.Window\"\x91\x01\n\x05\x41larm\x12\x35\n\x08\x64\x65tected\x18\x01 \x01(\x0b\x32#.perennial.monitor.v1.DriftDetected\x12\x16\n\x0e\x64rift_event_id\x18\x02 \x01(\t\x12\x39\n\nattributed\x18\x03 \x01(\x0b\x32%.perennial.monitor.v1.CauseAttributed\"(\n\x11ListAlarmsRequest\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\"A\n\x12ListAlarmsResponse\x12+\n\x06\x61larms\x18\x01 \x03(\x0b\x32\x1b.perennial.monitor.v1.Alarm\"\xcf\x02\n\x11ObjectiveStanding\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\x12\x16\n\x0erelease_digest\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x11\n\tthreshold\x18\x04 \x01(\x01\x12\x0e\n\x06target\x18\x05 \x01(\x01\x12\x10\n\x08period_s\x18\x06 \x01(\x01\x12\x0f\n\x07\x61nswers\x18\x07 \x01(\x04\x12\x0b\n\x03\x62\x61\x64\x18\x08 \x01(\x04\x12\x13\n\x0b\x62udget_left\x18\t \x01(\x01\x12\x32\n\nburn_rates\x18\n \x03(\x0b\x32\x1e.perennial.monitor.v1.BurnRate\x12\x10\n\x08severity\x18\x0b \x01(\t\x12)\n\x05since\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x02\x61t\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\",\n\x15ListObjectivesRequest\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\"U\n\x16ListObjectivesResponse\x12;\n\nobjectives\x18\x01 \x03(\x0b\x32\'.perennial.monitor.v1.ObjectiveStanding\"+\n\x14ListDecisionsRequest\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\"N\n\x15ListDecisionsResponse\x12\x35\n\tdecisions\x18\x01 \x03(\x0b\x32\".perennial.monitor.v1.DecisionMade\"$\n\x0cScatterPoint\x12\t\n\x01x\x18\x01 \x01(\x02\x12\t\n\x01y\x18\x02 \x01(\x02\"@\n\x11GetScatterRequest\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\x12\x16\n\x0erelease_digest\x18\x02 \x01(\t\"\x97\x01\n\x12GetScatterResponse\x12\x16\n\x0erelease_digest\x18\x01 \x01(\t\x12\x35\n\treference\x18\x02 \x03(\x0b\x32\".perennial.monitor.v1.ScatterPoint\x12\x32\n\x06recent\x18\x03 \x03(\x0b\x32\".perennial.monitor.v1.ScatterPoint2\xf1\x04\n\x0eMonitorService\x12\x62\n\x0bListSignals\x12(.perennial.monitor.v1.ListSignalsRequest\x1a).perennial.monitor.v1.ListSignalsResponse\x12\x62\n\x0bListWindows\x12(.perennial.monitor.v1.ListWindowsRequest\x1a).perennial.monitor.v1.ListWindowsResponse\x12_\n\nListAlarms\x12\'.perennial.monitor.v1.ListAlarmsRequest\x1a(.perennial.monitor.v1.ListAlarmsResponse\x12k\n\x0eListObjectives\x12+.perennial.monitor.v1.ListObjectivesRequest\x1a,.perennial.monitor.v1.ListObjectivesResponse\x12h\n\rListDecisions\x12*.perennial.monitor.v1.ListDecisionsRequest\x1a+.perennial.monitor.v1.ListDecisionsResponse\x12_\n\nGetScatter\x12\'.perennial.monitor.v1.GetScatterRequest\x1a(.perennial.monitor.v1.GetScatterResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'protos/monitor/v1/monitor_service.proto\x12\x14perennial.monitor.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&protos/monitor/v1/monitor_events.proto\"/\n\x0bSignalPoint\x12\r\n\x05\x65vent\x18\x01 \x01(\x04\x12\x11\n\tstatistic\x18\x02 \x01(\x01\"\xb2\x03\n\x06Signal\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\x12\x16\n\x0erelease_digest\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\r\n\x05phase\x18\x04 \x01(\t\x12\x18\n\x10reference_events\x18\x05 \x01(\r\x12\x18\n\x10reference_wanted\x18\x06 \x01(\r\x12\x0e\n\x06\x65vents\x18\x07 \x01(\x04\x12\x11\n\tstatistic\x18\x08 \x01(\x01\x12\x11\n\tthreshold\x18\t \x01(\x01\x12\x1a\n\x12\x61verage_run_length\x18\n \x01(\x01\x12\x0e\n\x06\x61larms\x18\x0b \x01(\r\x12\x12\n\nduplicates\x18\x0c \x01(\r\x12\x32\n\x07history\x18\r \x03(\x0b\x32!.perennial.monitor.v1.SignalPoint\x12\r\n\x05\x63\x61use\x18\x0e \x01(\t\x12\x0f\n\x07segment\x18\x0f \x01(\t\x12\x0f\n\x07skipped\x18\x10 \x01(\x04\x12\x0e\n\x06stride\x18\x11 \x01(\r\x12\x10\n\x08unusable\x18\x12 \x01(\r\x12\r\n\x05notes\x18\x13 \x03(\t\x12\x0e\n\x06\x63opies\x18\x14 \x01(\r\x12\x0e\n\x06stands\x18\x15 \x01(\x08\"B\n\x12ListSignalsRequest\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\x12\x17\n\x0fwithout_history\x18\x02 \x01(\x08\"D\n\x13ListSignalsResponse\x12-\n\x07signals\x18\x01 \x03(\x0b\x32\x1c.perennial.monitor.v1.Signal\"\x90\x04\n\x06Window\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\x12\x16\n\x0erelease_digest\x18\x02 \x01(\t\x12)\n\x05start\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61nswered\x18\x04 \x01(\r\x12\x0e\n\x06\x66\x61iled\x18\x05 \x01(\r\x12\x0f\n\x07refused\x18\x06 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x07 \x01(\x04\x12\x15\n\rlatency_p50_s\x18\x08 \x01(\x01\x12\x15\n\rlatency_p95_s\x18\t \x01(\x01\x12!\n\x19time_to_first_token_p50_s\x18\n \x01(\x01\x12!\n\x19time_to_first_token_p95_s\x18\x0b \x01(\x01\x12\x0f\n\x07\x62locked\x18\x0c \x01(\r\x12\x0e\n\x06\x63\x61\x63hed\x18\r \x01(\r\x12\x0c\n\x04\x63ost\x18\x0e \x01(\x01\x12\x15\n\rlatency_p99_s\x18\x0f \x01(\x01\x12!\n\x19time_to_first_token_p99_s\x18\x10 \x01(\x01\x12#\n\x1btime_per_output_token_p50_s\x18\x11 \x01(\x01\x12#\n\x1btime_per_output_token_p95_s\x18\x12 \x01(\x01\x12#\n\x1btime_per_output_token_p99_s\x18\x13 \x01(\x01\x12\x14\n\x0ctokens_per_s\x18\x14 \x01(\x01\")\n\x12ListWindowsRequest\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\"D\n\x13ListWindowsResponse\x12-\n\x07windows\x18\x01 \x03(\x0b\x32\x1c.perennial.monitor.v1.Window\"\x91\x01\n\x05\x41larm\x12\x35\n\x08\x64\x65tected\x18\x01 \x01(\x0b\x32#.perennial.monitor.v1.DriftDetected\x12\x16\n\x0e\x64rift_event_id\x18\x02 \x01(\t\x12\x39\n\nattributed\x18\x03 \x01(\x0b\x32%.perennial.monitor.v1.CauseAttributed\"(\n\x11ListAlarmsRequest\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\"A\n\x12ListAlarmsResponse\x12+\n\x06\x61larms\x18\x01 \x03(\x0b\x32\x1b.perennial.monitor.v1.Alarm\"\xcf\x02\n\x11ObjectiveStanding\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\x12\x16\n\x0erelease_digest\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x11\n\tthreshold\x18\x04 \x01(\x01\x12\x0e\n\x06target\x18\x05 \x01(\x01\x12\x10\n\x08period_s\x18\x06 \x01(\x01\x12\x0f\n\x07\x61nswers\x18\x07 \x01(\x04\x12\x0b\n\x03\x62\x61\x64\x18\x08 \x01(\x04\x12\x13\n\x0b\x62udget_left\x18\t \x01(\x01\x12\x32\n\nburn_rates\x18\n \x03(\x0b\x32\x1e.perennial.monitor.v1.BurnRate\x12\x10\n\x08severity\x18\x0b \x01(\t\x12)\n\x05since\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x02\x61t\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\",\n\x15ListObjectivesRequest\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\"U\n\x16ListObjectivesResponse\x12;\n\nobjectives\x18\x01 \x03(\x0b\x32\'.perennial.monitor.v1.ObjectiveStanding\"+\n\x14ListDecisionsRequest\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\"N\n\x15ListDecisionsResponse\x12\x35\n\tdecisions\x18\x01 \x03(\x0b\x32\".perennial.monitor.v1.DecisionMade\"$\n\x0cScatterPoint\x12\t\n\x01x\x18\x01 \x01(\x02\x12\t\n\x01y\x18\x02 \x01(\x02\"@\n\x11GetScatterRequest\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\x12\x16\n\x0erelease_digest\x18\x02 \x01(\t\"\x97\x01\n\x12GetScatterResponse\x12\x16\n\x0erelease_digest\x18\x01 \x01(\t\x12\x35\n\treference\x18\x02 \x03(\x0b\x32\".perennial.monitor.v1.ScatterPoint\x12\x32\n\x06recent\x18\x03 \x03(\x0b\x32\".perennial.monitor.v1.ScatterPoint2\xf1\x04\n\x0eMonitorService\x12\x62\n\x0bListSignals\x12(.perennial.monitor.v1.ListSignalsRequest\x1a).perennial.monitor.v1.ListSignalsResponse\x12\x62\n\x0bListWindows\x12(.perennial.monitor.v1.ListWindowsRequest\x1a).perennial.monitor.v1.ListWindowsResponse\x12_\n\nListAlarms\x12\'.perennial.monitor.v1.ListAlarmsRequest\x1a(.perennial.monitor.v1.ListAlarmsResponse\x12k\n\x0eListObjectives\x12+.perennial.monitor.v1.ListObjectivesRequest\x1a,.perennial.monitor.v1.ListObjectivesResponse\x12h\n\rListDecisions\x12*.perennial.monitor.v1.ListDecisionsRequest\x1a+.perennial.monitor.v1.ListDecisionsResponse\x12_\n\nGetScatter\x12\'.perennial.monitor.v1.GetScatterRequest\x1a(.perennial.monitor.v1.GetScatterResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,39 +36,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SIGNALPOINT']._serialized_start=138
   _globals['_SIGNALPOINT']._serialized_end=185
   _globals['_SIGNAL']._serialized_start=188
-  _globals['_SIGNAL']._serialized_end=606
-  _globals['_LISTSIGNALSREQUEST']._serialized_start=608
-  _globals['_LISTSIGNALSREQUEST']._serialized_end=674
-  _globals['_LISTSIGNALSRESPONSE']._serialized_start=676
-  _globals['_LISTSIGNALSRESPONSE']._serialized_end=744
-  _globals['_WINDOW']._serialized_start=747
-  _globals['_WINDOW']._serialized_end=1275
-  _globals['_LISTWINDOWSREQUEST']._serialized_start=1277
-  _globals['_LISTWINDOWSREQUEST']._serialized_end=1318
-  _globals['_LISTWINDOWSRESPONSE']._serialized_start=1320
-  _globals['_LISTWINDOWSRESPONSE']._serialized_end=1388
-  _globals['_ALARM']._serialized_start=1391
-  _globals['_ALARM']._serialized_end=1536
-  _globals['_LISTALARMSREQUEST']._serialized_start=1538
-  _globals['_LISTALARMSREQUEST']._serialized_end=1578
-  _globals['_LISTALARMSRESPONSE']._serialized_start=1580
-  _globals['_LISTALARMSRESPONSE']._serialized_end=1645
-  _globals['_OBJECTIVESTANDING']._serialized_start=1648
-  _globals['_OBJECTIVESTANDING']._serialized_end=1983
-  _globals['_LISTOBJECTIVESREQUEST']._serialized_start=1985
-  _globals['_LISTOBJECTIVESREQUEST']._serialized_end=2029
-  _globals['_LISTOBJECTIVESRESPONSE']._serialized_start=2031
-  _globals['_LISTOBJECTIVESRESPONSE']._serialized_end=2116
-  _globals['_LISTDECISIONSREQUEST']._serialized_start=2118
-  _globals['_LISTDECISIONSREQUEST']._serialized_end=2161
-  _globals['_LISTDECISIONSRESPONSE']._serialized_start=2163
-  _globals['_LISTDECISIONSRESPONSE']._serialized_end=2241
-  _globals['_SCATTERPOINT']._serialized_start=2243
-  _globals['_SCATTERPOINT']._serialized_end=2279
-  _globals['_GETSCATTERREQUEST']._serialized_start=2281
-  _globals['_GETSCATTERREQUEST']._serialized_end=2345
-  _globals['_GETSCATTERRESPONSE']._serialized_start=2348
-  _globals['_GETSCATTERRESPONSE']._serialized_end=2499
-  _globals['_MONITORSERVICE']._serialized_start=2502
-  _globals['_MONITORSERVICE']._serialized_end=3127
+  _globals['_SIGNAL']._serialized_end=622
+  _globals['_LISTSIGNALSREQUEST']._serialized_start=624
+  _globals['_LISTSIGNALSREQUEST']._serialized_end=690
+  _globals['_LISTSIGNALSRESPONSE']._serialized_start=692
+  _globals['_LISTSIGNALSRESPONSE']._serialized_end=760
+  _globals['_WINDOW']._serialized_start=763
+  _globals['_WINDOW']._serialized_end=1291
+  _globals['_LISTWINDOWSREQUEST']._serialized_start=1293
+  _globals['_LISTWINDOWSREQUEST']._serialized_end=1334
+  _globals['_LISTWINDOWSRESPONSE']._serialized_start=1336
+  _globals['_LISTWINDOWSRESPONSE']._serialized_end=1404
+  _globals['_ALARM']._serialized_start=1407
+  _globals['_ALARM']._serialized_end=1552
+  _globals['_LISTALARMSREQUEST']._serialized_start=1554
+  _globals['_LISTALARMSREQUEST']._serialized_end=1594
+  _globals['_LISTALARMSRESPONSE']._serialized_start=1596
+  _globals['_LISTALARMSRESPONSE']._serialized_end=1661
+  _globals['_OBJECTIVESTANDING']._serialized_start=1664
+  _globals['_OBJECTIVESTANDING']._serialized_end=1999
+  _globals['_LISTOBJECTIVESREQUEST']._serialized_start=2001
+  _globals['_LISTOBJECTIVESREQUEST']._serialized_end=2045
+  _globals['_LISTOBJECTIVESRESPONSE']._serialized_start=2047
+  _globals['_LISTOBJECTIVESRESPONSE']._serialized_end=2132
+  _globals['_LISTDECISIONSREQUEST']._serialized_start=2134
+  _globals['_LISTDECISIONSREQUEST']._serialized_end=2177
+  _globals['_LISTDECISIONSRESPONSE']._serialized_start=2179
+  _globals['_LISTDECISIONSRESPONSE']._serialized_end=2257
+  _globals['_SCATTERPOINT']._serialized_start=2259
+  _globals['_SCATTERPOINT']._serialized_end=2295
+  _globals['_GETSCATTERREQUEST']._serialized_start=2297
+  _globals['_GETSCATTERREQUEST']._serialized_end=2361
+  _globals['_GETSCATTERRESPONSE']._serialized_start=2364
+  _globals['_GETSCATTERRESPONSE']._serialized_end=2515
+  _globals['_MONITORSERVICE']._serialized_start=2518
+  _globals['_MONITORSERVICE']._serialized_end=3143
 # @@protoc_insertion_point(module_scope)

@@ -68,6 +68,7 @@ class Signal(_message.Message):
     UNUSABLE_FIELD_NUMBER: _builtins.int
     NOTES_FIELD_NUMBER: _builtins.int
     COPIES_FIELD_NUMBER: _builtins.int
+    STANDS_FIELD_NUMBER: _builtins.int
     application: _builtins.str
     release_digest: _builtins.str
     name: _builtins.str
@@ -94,6 +95,8 @@ class Signal(_message.Message):
     """events left out for want of an embedding"""
     copies: _builtins.int
     """events left out: they nearly repeat a recent one"""
+    stands: _builtins.bool
+    """by e-BH at 5 % among the signals of all applications"""
     @_builtins.property
     def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___SignalPoint]:
         """the last 500 block ends"""
@@ -125,10 +128,11 @@ class Signal(_message.Message):
         unusable: _builtins.int = ...,
         notes: _abc.Iterable[_builtins.str] | None = ...,
         copies: _builtins.int = ...,
+        stands: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "application", b"application", "average_run_length", b"average_run_length", "cause", b"cause", "copies", b"copies", "duplicates", b"duplicates", "events", b"events", "history", b"history", "name", b"name", "notes", b"notes", "phase", b"phase", "reference_events", b"reference_events", "reference_wanted", b"reference_wanted", "release_digest", b"release_digest", "segment", b"segment", "skipped", b"skipped", "statistic", b"statistic", "stride", b"stride", "threshold", b"threshold", "unusable", b"unusable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "application", b"application", "average_run_length", b"average_run_length", "cause", b"cause", "copies", b"copies", "duplicates", b"duplicates", "events", b"events", "history", b"history", "name", b"name", "notes", b"notes", "phase", b"phase", "reference_events", b"reference_events", "reference_wanted", b"reference_wanted", "release_digest", b"release_digest", "segment", b"segment", "skipped", b"skipped", "stands", b"stands", "statistic", b"statistic", "stride", b"stride", "threshold", b"threshold", "unusable", b"unusable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -85,6 +85,7 @@ def title(signal: Signal) -> str:
 def signal_row(signal: Signal) -> SignalRow:
     collecting = not signal.history and signal.reference_events < signal.reference_wanted
     done = f" {signal.reference_events:,} of {signal.reference_wanted:,}" if collecting else ""
+    told = ["stands among all signals"] if signal.stands else []
     left = [
         f"{count:,} {what}"
         for count, what in ((signal.left_out, "left out"), (signal.skipped, "skipped"))
@@ -98,7 +99,7 @@ def signal_row(signal: Signal) -> SignalRow:
         tone=_signal_tone(signal),
         level=signal.level,
         events=f"{signal.events:,}",
-        notes="; ".join([*signal.notes, *left]),
+        notes="; ".join([*told, *signal.notes, *left]),
     )
 
 

@@ -108,6 +108,8 @@ class Signal:
     """Events of a repeated episode, near copies, and those without an embedding."""
     skipped: int = 0
     """Events passed over because there were too many."""
+    stands: bool = False
+    """Its evidence stands among the signals of all applications."""
 
     @property
     def level(self) -> float:

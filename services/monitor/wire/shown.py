@@ -1,11 +1,13 @@
 """The stored states as the operator's door shows them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 import numpy as np
 
 from protos.monitor.v1 import monitor_service_pb2 as pb
 from services.monitor.domain.application import Application
+from services.monitor.domain.detector import BLOCK
+from services.monitor.domain.fleet import standing
 from services.monitor.domain.pace import Pace
 from services.monitor.domain.release import Release
 from services.monitor.domain.scatter import POINTS, Plane
@@ -19,14 +21,33 @@ Digest = str
 SILENCED = "an alarm of the same kind waits for a new reference"
 
 
-def signals(state: Application, history: bool) -> Iterator[pb.Signal]:
+def stands(states: Sequence[Application]) -> set[str]:
+    """Keys of the signals whose evidence stands among all that are watched."""
+    watched = {
+        _key(state.name, release.watch, signal): (signal.statistic, signal.events // BLOCK)
+        for state in states
+        for release in state.releases.values()
+        if release.watch is not None
+        for signal in release.watch.signals
+    }
+    return {key for key, one in zip(watched, standing(list(watched.values())), strict=True) if one}
+
+
+def _key(name: str, watch: Watch, signal: Signal) -> str:
+    return "/".join((name, watch.release, signal.name, signal.segment))
+
+
+def signals(state: Application, history: bool, stand: Set[str]) -> Iterator[pb.Signal]:
+    """``stand``: keys of those that stand."""
     for release in state.releases.values():
         if release.watch is None:
             continue
         if not release.watch.signals:
             yield _collecting(state.name, release.watch, state.pace)
         for each in release.watch.signals:
-            yield _signal(state.name, release.watch, each, state.pace, history)
+            found = _signal(state.name, release.watch, each, state.pace, history)
+            found.stands = _key(state.name, release.watch, each) in stand
+            yield found
 
 
 def _collecting(name: str, watch: Watch, pace: Pace) -> pb.Signal:

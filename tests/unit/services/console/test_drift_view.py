@@ -35,6 +35,12 @@ def test_a_signal_says_what_it_left_out_and_why_it_is_silent() -> None:
     assert row.notes == "90 rows are too few; 1,200 left out; 5 skipped"
 
 
+def test_a_signal_that_stands_in_the_fleet_is_told_first() -> None:
+    row = drift_view.signal_row(replace(signal(), stands=True, skipped=5))
+
+    assert row.notes == "stands among all signals; 5 skipped"
+
+
 def test_a_signal_turns_from_good_to_warn_to_bad() -> None:
     tones = [drift_view.signal_row(signal(value, 12.0)).tone for value in (1.0, 7.0, 13.0)]
 

@@ -17,6 +17,7 @@ log = structlog.get_logger()
 START_TIMEOUT_S: Final = 60.0
 SESSION_TIMEOUT_S: Final = 10.0
 """A member that was killed holds its partitions for this long."""
+METADATA_MAX_AGE_MS: Final = 5000
 HEARTBEAT_S: Final = 3.0
 COMMIT_INTERVAL_S: Final = 1.0
 CHECK_S: Final = 0.2
@@ -138,6 +139,9 @@ class Streams:
             broker_heartbeat_interval=HEARTBEAT_S,
             broker_commit_interval=COMMIT_INTERVAL_S,
             producer_max_request_size=MAX_STATE_BYTES,
+            # A topic or a leader that is new to the client is asked for soon, not after 5 minutes.
+            consumer_metadata_max_age_ms=METADATA_MAX_AGE_MS,
+            producer_metadata_max_age_ms=METADATA_MAX_AGE_MS,
             producer_acks=-1,
             producer_linger=LINGER_S,
             stream_wait_empty=False,

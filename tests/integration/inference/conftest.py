@@ -1,78 +1,28 @@
 """A real Triton with the base model as an engine's file, started once for these tests."""
 
-import os
 import shutil
-import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import grpc
 import pytest
-from tritonclient.grpc import InferenceServerClient, InferenceServerException
 
-from infra.local.home import REPO, Home, credentials
-from infra.local.ports import Ports
-from infra.local.triton import VENV, is_installed, models
-from infra.local.triton import triton as triton_process
+from infra.local.home import REPO, Home
+from infra.local.triton import VENV
 from libs.artifacts.store import sha256_of_file
 from libs.faults import Poison
 from protos.common.v1.common_pb2 import Artifact
 from services.inference.domain.release import Engine, File
+from tests.triton import RealTriton, serving
 
 BASE_MODEL = REPO / ".build" / "base-model"
-READY_S = 180.0
-
-
-@dataclass(frozen=True, slots=True)
-class RealTriton:
-    address: str
-    token: str
-    model_repository: Path
-    process: "subprocess.Popen[bytes]"
 
 
 @pytest.fixture(scope="session")
 def real_triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealTriton]:
-    if not is_installed():
-        pytest.skip("the Triton wheel is not installed: `make setup` does it")
-    home = Home.of(tmp_path_factory.mktemp("triton"))
-    home.make()
-    keys = credentials(home)
-    part = triton_process(home, Ports.of(home), keys)
-    part.prepare()
-    environment = {**os.environ, **part.environment}
-    with home.log("triton").open("wb") as log:
-        process = subprocess.Popen(
-            part.command, env=environment, stdout=log, stderr=log, start_new_session=True
-        )
-    try:
-        _await_ready(part.addresses["triton"], process, home)
-        yield RealTriton(
-            part.addresses["triton"], keys.triton_repository_token, models(home), process
-        )
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def _await_ready(address: str, process: "subprocess.Popen[bytes]", home: Home) -> None:
-    deadline = time.monotonic() + READY_S
-    with InferenceServerClient(address) as client:
-        while time.monotonic() < deadline and process.poll() is None:
-            try:
-                if client.is_server_ready(client_timeout=2):
-                    return
-            except (InferenceServerException, grpc.RpcError):
-                pass
-            time.sleep(0.2)
-    raise AssertionError(f"Triton is not ready: {home.log('triton').read_text()[-2000:]}")
+    with serving(Home.of(tmp_path_factory.mktemp("triton"))) as triton:
+        yield triton
 
 
 @dataclass(frozen=True, slots=True)

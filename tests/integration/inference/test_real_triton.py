@@ -24,7 +24,8 @@ from services.inference.handlers.answer import Answer
 from services.inference.handlers.follow import FollowRouting, Pace
 from services.inference.handlers.runner import Runner
 from services.inference.ports import EngineFailed
-from tests.integration.inference.conftest import FolderStore, RealTriton
+from tests.integration.inference.conftest import FolderStore
+from tests.triton import RealTriton
 from tests.unit.services.inference.fakes import MemoryJournal, MemoryRouting, eventually
 from tests.unit.services.inference.generator_contract import (
     PROMPT,

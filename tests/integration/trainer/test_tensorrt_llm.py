@@ -1,9 +1,6 @@
 """Repositories of TensorRT-LLM engines in a real Triton; the engine itself is a stand-in."""
 
-import os
 import shutil
-import signal
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,10 +12,8 @@ import numpy as np
 import pytest
 from tritonclient.grpc import InferenceServerClient, InferenceServerException, InferInput
 
-from infra.local.home import REPO, Home, credentials
-from infra.local.ports import Ports
-from infra.local.triton import REPOSITORY_HEADER, is_installed, models
-from infra.local.triton import triton as triton_process
+from infra.local.home import REPO, Home
+from infra.local.triton import REPOSITORY_HEADER, models
 from services.trainer.adapters.tensorrt.plan import Flow
 from services.trainer.adapters.tensorrt.repository import (
     complete,
@@ -26,8 +21,8 @@ from services.trainer.adapters.tensorrt.repository import (
     write_compiled,
     write_llmapi,
 )
+from tests.triton import serving
 from tests.unit.services.trainer.tensorrt.plans import TEMPLATES, plan
-from tests.waiting import eventually
 
 STUB = Path(__file__).parent / "tensorrt_stub"
 TOKENIZER = REPO / ".build" / "base-model" / "tokenizer.json"
@@ -124,43 +119,22 @@ def adapters(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, adapters: Path) -> Iterator[Server]:
-    if not (is_installed() and TOKENIZER.exists()):
-        pytest.skip("Triton or the base model is not there: `make setup` makes them")
+    if not TOKENIZER.exists():
+        pytest.skip("the base model is not there: `make setup` makes it")
     home = Home.of(tmp_path_factory.mktemp("triton"))
     home.make()
-    keys = credentials(home)
-    part = triton_process(home, Ports.of(home), keys)
-    part.prepare()
     lay_out(models(home), adapters)
     tools = tmp_path_factory.mktemp("tools")
     (tools / "nvidia-smi").write_text(NVIDIA_SMI)
     (tools / "nvidia-smi").chmod(0o755)
-    environment = {**os.environ, **part.environment, "NVIDIA_TRITON_SERVER_VERSION": "26.07"}
-    environment["PATH"] += f":{tools}"
-    with home.log("triton").open("wb") as log:
-        process = subprocess.Popen(
-            part.command, env=environment, stdout=log, stderr=log, start_new_session=True
-        )
-    found = Server(part.addresses["triton"], keys.triton_repository_token)
-    try:
-        eventually(lambda: process.poll() is None and _ready(found), within_s=120)
-        found.load("llm-gpu")
-        yield found
-    finally:
-        found.client.close()
-        process.terminate()
+    environment = {"NVIDIA_TRITON_SERVER_VERSION": "26.07", "PATH": str(tools)}
+    with serving(home, environment) as triton:
+        found = Server(triton.address, triton.token)
         try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def _ready(server: Server) -> bool:
-    try:
-        return bool(server.client.is_server_ready(client_timeout=2))
-    except InferenceServerException:
-        return False
+            found.load("llm-gpu")
+            yield found
+        finally:
+            found.client.close()
 
 
 def test_whole_characters_stream_and_one_final_response_ends_them(server: Server) -> None:

@@ -1,13 +1,14 @@
 """A client of one engine: a streamed answer with log-probabilities, one with a stop word, one
 that is left. ``python3 smoke.py HOST:PORT``"""
 
+import contextlib
 import queue
 import sys
 import time
 from typing import Any
 
 import numpy as np
-from tritonclient.grpc import InferenceServerClient, InferInput
+from tritonclient.grpc import InferenceServerClient, InferenceServerException, InferInput
 
 READY_S = 900.0
 ANSWER_S = 60.0
@@ -59,11 +60,10 @@ def main(address: str) -> None:
     client = InferenceServerClient(address)
     deadline = time.monotonic() + READY_S
     while time.monotonic() < deadline:
-        try:
+        with contextlib.suppress(InferenceServerException):
             if client.is_model_ready(MODEL):
                 break
-        except Exception:
-            time.sleep(2)
+        time.sleep(2)
     text, frames, last = answer(client, ask("Count from 1 to 20: 1, 2, 3,", 64))
     print(frames, "frames", repr(text[:80]), last)
     assert frames > 4, "nothing streamed"

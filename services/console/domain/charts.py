@@ -17,7 +17,7 @@ def drift(signals: Sequence[Signal], dark: bool) -> dict[str, Any]:
     """Each detector's statistic as a share of its threshold: 1 is the alarm for all."""
     series = []
     for number, signal in enumerate(signals):
-        points = [[event, round(_level(value, signal), 4)] for event, value in signal.history]
+        points = [[event, round(signal.level_of(value), 4)] for event, value in signal.history]
         series.append(line(_signal_name(signal), points, PALETTE[number % len(PALETTE)]))
     if series:
         series[0]["markLine"] = _threshold(dark)
@@ -52,11 +52,6 @@ def _steps(top: float) -> dict[str, float]:
     """The axis' end and interval: five equal steps that reach ``top``."""
     step = math.ceil(top / 5 * 20) / 20
     return {"max": round(5 * step, 2), "interval": step}
-
-
-def _level(value: float, signal: Signal) -> float:
-    """Log statistic over log threshold, not below 0."""
-    return max(value, 0.0) / signal.threshold if signal.threshold > 0 else 0.0
 
 
 def _signal_name(signal: Signal) -> str:

@@ -113,8 +113,11 @@ class Signal:
 
     @property
     def level(self) -> float:
+        return self.level_of(self.statistic)
+
+    def level_of(self, statistic: float) -> float:
         """Log statistic over log threshold, not below 0: 1 is an alarm."""
-        return max(self.statistic, 0.0) / self.threshold if self.threshold > 0 else 0.0
+        return max(statistic, 0.0) / self.threshold if self.threshold > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)

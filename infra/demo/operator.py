@@ -1,19 +1,26 @@
 """What an operator of the application does: declare it, upload records, start campaigns."""
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
+import grpc
 from google.protobuf.json_format import ParseDict
 
 from infra.demo.data import Pair
 from infra.demo.observe import Observer
 from infra.demo.scale import Scale
+from protos.inference.v1.inference_service_pb2 import GenerateRequest, Message
+from protos.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
 from protos.ingest.v1.ingest_events_pb2 import Record, RecordKind
 from protos.ingest.v1.ingest_service_pb2 import UploadResponse
 from protos.registry.v1 import registry_service_pb2 as messages
 from services.cli import upload
 from services.cli.applications import make_key
 from services.cli.session import TIMEOUT_S, Session
+
+REACHED_WITHIN_S: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,23 @@ class Operator:
         )
         registry = Observer(self.session, self.application).registry()
         return str(registry.StartCampaign(request, timeout=TIMEOUT_S).campaign_id)
+
+    def await_answers(self, question: str) -> None:
+        """Until the gateway answers: a first promotion takes a moment to reach its table.
+
+        Raises:
+            grpc.RpcError: it still does not after ``REACHED_WITHIN_S``.
+        """
+        gateway = InferenceServiceStub(self.session.tenant("inference.rpc", self.application))
+        request = GenerateRequest(messages=[Message(role="user", content=question)])
+        for left in range(REACHED_WITHIN_S, -1, -1):
+            try:
+                gateway.Generate(request, timeout=TIMEOUT_S)
+                return
+            except grpc.RpcError as error:
+                if left == 0 or error.code() is not grpc.StatusCode.FAILED_PRECONDITION:
+                    raise
+            time.sleep(1.0)
 
 
 def _record(pair: Pair, collection: str) -> Record:

@@ -95,7 +95,7 @@ class Story:
             campaign = self._start("first", "", "the first release")
             await self._follow(step, campaign, lambda state: state in ENDED)
             self._expect(step, campaign, "promoted")
-            await self.users_.served(self.bank[0].question)
+            await asyncio.to_thread(self.operator.await_answers, self.bank[0].question)
 
     async def quiet_traffic(self) -> None:
         async with self._step("Real bank questions: no alarm may ring") as step:

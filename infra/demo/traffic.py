@@ -22,7 +22,6 @@ from services.cli.session import Session
 
 CONCURRENCY: Final = 12
 TIMEOUT_S: Final = 60.0
-REACHED_WITHIN_S: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +78,6 @@ class Users:
         await self._feedback.close()
         await self._openai.close()
         await self._rater.close()
-
-    async def served(self, question: str) -> None:
-        """Until the gateway answers: a promotion takes a moment to reach its routing table.
-
-        Raises:
-            grpc.RpcError: it still does not after ``REACHED_WITHIN_S``.
-        """
-        for left in range(REACHED_WITHIN_S, -1, -1):
-            try:
-                await self._by_grpc(question, {"episode_id": "first visit"})
-                return
-            except grpc.RpcError as error:
-                if left == 0 or error.code() is not grpc.StatusCode.FAILED_PRECONDITION:
-                    raise
-            await asyncio.sleep(1.0)
 
     async def ask(
         self,

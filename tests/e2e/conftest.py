@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
-import grpc
 import pytest
 
 from infra.demo import data
@@ -16,10 +15,8 @@ from infra.demo.scale import QUICK
 from infra.local import stack
 from infra.local.home import REPO, Home
 from libs.faults import Retryable
-from protos.inference.v1.inference_service_pb2 import GenerateRequest, Message
-from protos.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
 from services.cli.reconcile import balances
-from services.cli.session import TIMEOUT_S, Session
+from services.cli.session import Session
 
 HOME = REPO / ".perennial-e2e"
 SITE_PACKAGES = REPO / ".venv-model/lib/python3.11/site-packages"
@@ -78,21 +75,8 @@ def declared(session: Session, bank: list[Pair]) -> str:
 def served(session: Session, declared: str) -> str:
     """The application with its first release in front of the traffic."""
     run_campaign(session, declared)
-    eventually(lambda: answers(session, declared), "the gateway to hear of the promotion")
+    Operator(session, declared).await_answers("Hello")
     return declared
-
-
-def answers(session: Session, application: str) -> bool:
-    """Whether the gateway has a release of the application."""
-    inference = InferenceServiceStub(session.tenant("inference.rpc", application))
-    request = GenerateRequest(messages=[Message(role="user", content="Hello")], max_tokens=1)
-    try:
-        inference.Generate(request, timeout=TIMEOUT_S)
-    except grpc.RpcError as error:
-        if error.code() is not grpc.StatusCode.FAILED_PRECONDITION:
-            raise
-        return False
-    return True
 
 
 def lag(session: Session, topic: str) -> int:

@@ -73,16 +73,11 @@ def _against_adwin(systems: dict[str, Kept]) -> Iterator[Result]:
         if name not in monitor or name not in adwin:
             continue
         mine, peer = measure.heard_delay(monitor[name]), measure.heard_delay(adwin[name])
-        ratio = _ratio(mine, peer)
         goal = "<= 0.5x ADWIN" if name == "far25" else ""
-        yield Result(
+        yield _delays(
             f"delay on {name}, run length 100,000 promised",
-            _number(mine.median),
-            _number(peer.median),
-            "events",
-            ratio,
-            _finite(mine.quartiles),
-            mine.seeds,
+            mine,
+            peer,
             goal,
             mine.median <= 0.5 * peer.median if goal else None,
             f"ADWIN; missed {mine.missed}/{mine.seeds} and {peer.missed}/{peer.seeds}",
@@ -113,16 +108,11 @@ def _against_alibi(systems: dict[str, Kept]) -> Iterator[Result]:
                 continue
             mine = measure.delay(systems[system][name], threshold)
             peer = measure.heard_delay(alibi[name])
-            ratio = _ratio(mine, peer)
             goal = "<= 1x alibi-detect" if system == "embedding" else ""
-            yield Result(
+            yield _delays(
                 f"delay on {name}, {system}, measured run length {equal:,.0f} both",
-                _number(mine.median),
-                _number(peer.median),
-                "events",
-                ratio,
-                _finite(mine.quartiles),
-                mine.seeds,
+                mine,
+                peer,
                 goal,
                 math.isfinite(mine.median) and mine.median <= peer.median if goal else None,
                 f"alibi-detect n {peer.seeds}; missed {mine.missed}/{mine.seeds} and "
@@ -185,6 +175,23 @@ def _sizes(systems: dict[str, Kept]) -> Iterator[Result]:
             yield Result(
                 f"state, {system}", most, None, "MB", None, None, len(sizes), "<= 10 MB", most <= 10
             )
+
+
+def _delays(
+    name: str, mine: measure.Delay, peer: measure.Delay, goal: str, met: bool | None, note: str
+) -> Result:
+    return Result(
+        name,
+        _number(mine.median),
+        _number(peer.median),
+        "events",
+        _ratio(mine, peer),
+        _finite(mine.quartiles),
+        mine.seeds,
+        goal,
+        met,
+        note,
+    )
 
 
 def _ratio(mine: measure.Delay, peer: measure.Delay) -> float | None:

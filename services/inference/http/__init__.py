@@ -162,10 +162,7 @@ class Streamed(Response):
                     opening = b""
                     if told is None:
                         told = _replies(choices, self._wanted, self._kind)
-                        opening = b"".join(
-                            told.opening(each, one.id)
-                            for each, one in enumerate(choices.generations)
-                        )
+                        opening = _openings(told, choices)
                         await self._start(send, choices)
                     if isinstance(piece, Finish):
                         ends.append(piece)

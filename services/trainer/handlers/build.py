@@ -30,7 +30,6 @@ JSON: Final = "application/json"
 TEXT: Final = "text/plain"
 MEASURE: Final = "1"
 """Grows whenever the same engine and rows would get other figures."""
-REPORT_BYTES: Final = 64 * 1024 * 1024
 LOG: Final = "build.log"
 
 

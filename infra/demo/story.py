@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Final
+from typing import Final, TypeVar
 
 from infra.demo import data
 from infra.demo.data import Pair
@@ -19,9 +19,12 @@ from libs.events.topics import DRIFT_DETECTED, GENERATION_SERVED, RECORD_RECEIVE
 from services.cli.reconcile import balances
 from services.cli.session import Session
 
+T = TypeVar("T")
+
 LOOK_EVERY_S: Final = 1.0
 SETTLE_WITHIN_S: Final = 120.0
 CAMPAIGN_WITHIN_S: Final = 900.0
+MOST_TEXT: Final = 2000
 BEFORE_TRAFFIC: Final = frozenset(
     {"requested", "preparing", "training", "evaluating", "building", "loading"}
 )
@@ -99,13 +102,16 @@ class Story:
 
     async def quiet_traffic(self) -> None:
         async with self._step("Real bank questions: no alarm may ring") as step:
-            live = [pair for pair in self.bank if data.is_live(pair)]
-            wanted = self.scale.reference + self.scale.quiet
-            await self._ask(step, islice(draws("quiet", live), wanted), wanted)
+            pairs = draws("quiet", [pair for pair in self.bank if data.is_live(pair)])
+            # Near copies and answers without an embedding do not count for the reference.
+            most = 2 * self.scale.reference
+            watching = asyncio.create_task(self._until_watching())
+            await self._ask(step, islice(pairs, most), most, enough=watching.done)
+            await _soon(watching, "the detector to watch", self.observer.signals)
+            await self._ask(step, islice(pairs, self.scale.quiet), self.scale.quiet)
             await self._settled(step)
             self._no_alarm()
-            self._watching()
-            step.detail = f"{wanted} requests answered, no alarm"
+            step.detail = f"{self.users_.log.sent} requests answered, no alarm"
 
     async def shifted_traffic(self) -> None:
         async with self._step("Questions turn to Python; users correct the answers") as step:
@@ -115,7 +121,9 @@ class Story:
             task = asyncio.create_task(self._until_campaign(known))
             most = min(len(fresh), 4 * self.scale.new_rows)
             await self._ask(step, iter(fresh[:most]), most, correct=True, enough=task.done)
-            self.campaigns["retraining"] = await asyncio.wait_for(task, SETTLE_WITHIN_S)
+            self.campaigns["retraining"] = await _soon(
+                task, "a campaign of the monitor", self.observer.signals
+            )
             rang = [delivery.event for delivery in self.observer.events(DRIFT_DETECTED)]
             at = self.users_.log.number_of(rang[0].generation_id) if rang else None
             if at is None:
@@ -209,7 +217,7 @@ class Story:
         await self._ask(step, pairs, self.scale.most_requests, enough=ended.done)
         if not ended.done():
             await self._settled(step)
-        await asyncio.wait_for(ended, SETTLE_WITHIN_S)
+        await _soon(ended, f"campaign {campaign} to end", lambda: self.observer.campaign(campaign))
 
     async def _follow(
         self, step: Step, campaign: str, until: Callable[[str], bool], *, say: bool = True
@@ -238,6 +246,14 @@ class Story:
                     return str(campaign.campaign_id)
             await asyncio.sleep(LOOK_EVERY_S)
 
+    async def _until_watching(self) -> None:
+        """The detector must be on guard, or its silence means nothing."""
+        while True:
+            found = await asyncio.to_thread(self.observer.signals)
+            if any(one.name == "prompt_embedding" and one.phase == "watching" for one in found):
+                return
+            await asyncio.sleep(LOOK_EVERY_S)
+
     async def _settled(self, step: Step) -> None:
         self._say(step, f"{step.detail}; waiting for the last events")
         await self._caught_up(GENERATION_SERVED.name)
@@ -257,12 +273,6 @@ class Story:
         for delivery in self.observer.events(DRIFT_DETECTED):
             event = delivery.event
             raise StoryFailedError(f"a false alarm of {event.signal} at event {event.at_event}")
-
-    def _watching(self) -> None:
-        """The detector must be on guard, or its silence means nothing."""
-        phases = {signal.name: signal.phase for signal in self.observer.signals()}
-        if phases.get("prompt_embedding") != "watching":
-            raise StoryFailedError(f"the detector does not watch yet: {phases}")
 
     def _expect(self, step: Step, campaign: str, state: str) -> None:
         found = self.observer.campaign(campaign)
@@ -296,3 +306,18 @@ class Story:
         finally:
             step.seconds = time.monotonic() - began
             self.show(step)
+
+
+async def _soon(task: asyncio.Task[T], awaited: str, seen: Callable[[], object]) -> T:
+    """The result of ``task``.
+
+    Raises:
+        StoryFailedError: it takes too long; with what is ``seen`` instead.
+    """
+    try:
+        return await asyncio.wait_for(task, SETTLE_WITHIN_S)
+    except TimeoutError as error:
+        found = await asyncio.to_thread(seen)
+        raise StoryFailedError(
+            f"waited {SETTLE_WITHIN_S:.0f} s for {awaited}: {found}"[:MOST_TEXT]
+        ) from error

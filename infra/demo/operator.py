@@ -68,7 +68,7 @@ class Operator:
                 gateway.Generate(request, timeout=TIMEOUT_S)
                 return
             except grpc.RpcError as error:
-                if left == 0 or error.code() is not grpc.StatusCode.FAILED_PRECONDITION:
+                if left == 0 or error.code() is not grpc.StatusCode.UNAVAILABLE:
                     raise
             time.sleep(1.0)
 

@@ -18,8 +18,8 @@ INVALID_JSON_ANSWER: Final = "invalid_json_answer"
 
 
 class EngineFailed(Retryable):
-    """An engine did not answer. ``code``: engine_error, engine_down,
-    engine_busy, deadline or bad_template."""
+    """An engine did not answer. ``code``: engine_error, engine_down, engine_busy, deadline,
+    bad_template or no_release_ready."""
 
     def __init__(self, message: str, *, code: str, after_s: float = 1.0) -> None:
         super().__init__(message, after_s=after_s)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from libs.events.headers import new_event_id
-from libs.faults import FAILED_PRECONDITION, Poison
 from services.inference.domain.assignment import Assignment, assign
 from services.inference.domain.cache import Key, key_of
 from services.inference.domain.generation import Ask, Delta, Finish, Served, sampling
@@ -36,8 +35,8 @@ class Answer:
             timeout_s: of the caller, for waiting and answering.
         Raises:
             Overloaded: too many requests are under way or wait.
-            EngineFailed: ``deadline``, there was no place in time.
-            Poison: ``failed_precondition`` when no release of the application is loaded here.
+            EngineFailed: ``deadline``, there was no place in time; ``no_release_ready``, no
+                release of the application is loaded here: its first promotion may be on its way.
         """
         generation_id = new_event_id()
         chosen = self._chosen(table, ask.episode_id or generation_id)
@@ -102,7 +101,7 @@ class Answer:
                 instruments.FALLBACKS.labels(NO_RELEASE).inc()
                 return Assignment(release, Role.FALLBACK, 0.0)
         instruments.REFUSALS.labels(NO_RELEASE).inc()
-        raise Poison(f"no release of {table.application} is loaded yet", code=FAILED_PRECONDITION)
+        raise EngineFailed(f"no release of {table.application} is loaded yet", code=NO_RELEASE)
 
     def _key(self, table: Table, ask: Ask, chosen: Assignment, generation_id: str) -> Key | None:
         if not table.serving.caching.enabled or chosen.role is Role.FALLBACK:

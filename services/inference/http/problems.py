@@ -17,7 +17,6 @@ from services.inference.wire.ask import BadParameter
 
 log = structlog.get_logger()
 
-NOT_LOADED: Final = 503
 WRONG_TYPE: Final = "unsupported_media_type"
 STATUS: Final = {INVALID_JSON_ANSWER: 422, WRONG_TYPE: 415}
 KINDS: Final = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
@@ -75,5 +74,4 @@ def _status(fault: Exception) -> int:
         return 504
     if isinstance(fault, Poison) and fault.code in STATUS:
         return STATUS[fault.code]
-    status = status_for(fault)
-    return NOT_LOADED if status == 409 else status
+    return status_for(fault)

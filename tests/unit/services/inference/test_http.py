@@ -170,6 +170,18 @@ async def test_several_choices_stream_side_by_side(client: openai.AsyncOpenAI) -
     assert chunk.usage.completion_tokens == 16
 
 
+async def test_before_the_first_release_a_client_is_asked_to_come_again(
+    doors: Doors, client: openai.AsyncOpenAI
+) -> None:
+    doors.routing.set(table(Route(release("other"), Role.CHAMPION, 1.0)))
+
+    with pytest.raises(openai.InternalServerError) as refusal:
+        await client.chat.completions.create(model="support", messages=MESSAGES)
+
+    assert (refusal.value.status_code, refusal.value.code) == (503, "no_release_ready")
+    assert refusal.value.response.headers["retry-after"] == "1"
+
+
 async def test_one_choice_that_fails_cancels_the_others(
     doors: Doors, client: openai.AsyncOpenAI
 ) -> None:

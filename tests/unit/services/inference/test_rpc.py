@@ -13,11 +13,12 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 from libs.rpc.client import channel
 from protos.inference.v1 import inference_service_pb2 as messages
 from protos.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
+from services.inference.domain.release import Role, Route
 from services.inference.domain.serving import Limits, Serving
 from services.inference.ports import EngineFailed
 from services.inference.rpc import SERVICE
 from tests.unit.services.inference.doors import Doors
-from tests.unit.services.inference.fakes import CHAMPION, KEY, answer_of, eventually, table
+from tests.unit.services.inference.fakes import CHAMPION, KEY, answer_of, eventually, release, table
 
 if TYPE_CHECKING:
     from protos.inference.v1.inference_service_pb2_grpc import InferenceServiceAsyncStub
@@ -110,6 +111,20 @@ async def test_an_engine_that_is_away_is_unavailable(
         await stub.Generate(request(), timeout=5)
 
     assert failure.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_an_application_whose_first_release_is_not_here_yet_is_asked_to_come_again(
+    doors: Doors, stub: "InferenceServiceAsyncStub"
+) -> None:
+    doors.routing.set(table(Route(release("other"), Role.CHAMPION, 1.0)))
+
+    with pytest.raises(grpc.aio.AioRpcError) as failure:
+        await stub.Generate(request(), timeout=5)
+
+    assert failure.value.code() is grpc.StatusCode.UNAVAILABLE
+    found = details(failure.value)
+    assert found["ErrorInfo"].reason == "NO_RELEASE_READY"
+    assert found["RetryInfo"].retry_delay.ToMilliseconds() == 1000
 
 
 async def test_the_callers_deadline_is_the_engines(

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from libs.faults import Poison
 from libs.runtime.clock import SystemClock
 from protos.registry.v1.registry_events_pb2 import ROLE_CANARY, ROLE_CHAMPION
 from services.inference.domain.admission import Admission
@@ -159,10 +158,10 @@ async def test_beyond_the_bounds_requests_wait_and_then_are_refused(world: World
 
 
 async def test_an_application_without_a_loaded_release_is_told_so(world: World) -> None:
-    with pytest.raises(Poison) as refusal:
+    with pytest.raises(EngineFailed) as refusal:
         await world.answer.begin(table(Route(release("other"), Role.CHAMPION, 1.0)), ask())
 
-    assert refusal.value.code == "failed_precondition"
+    assert (refusal.value.code, refusal.value.after_s) == ("no_release_ready", 1.0)
     assert world.journal.served == []
 
 

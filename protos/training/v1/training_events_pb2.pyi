@@ -400,6 +400,8 @@ class EngineBuilt(_message.Message):
     THROUGHPUT_FIELD_NUMBER: _builtins.int
     LOG_FIELD_NUMBER: _builtins.int
     REUSED_FIELD_NUMBER: _builtins.int
+    IDENTICAL_ANSWERS_FIELD_NUMBER: _builtins.int
+    REPEATED_ANSWERS_FIELD_NUMBER: _builtins.int
     build_id: _builtins.str
     campaign_id: _builtins.str
     application: _builtins.str
@@ -418,6 +420,10 @@ class EngineBuilt(_message.Message):
     """of the build and its gate"""
     reused: _builtins.bool
     """the engine was there already; only the gate ran, or not even that"""
+    identical_answers: _builtins.float
+    """share of repeated probe answers that were the same to the last token; not gated"""
+    repeated_answers: _builtins.int
+    """of so many, with the release's parameters and one seed; 0 = not measured"""
     @_builtins.property
     def engine(self) -> _common_pb2.Engine: ...
     @_builtins.property
@@ -459,10 +465,12 @@ class EngineBuilt(_message.Message):
         throughput: _abc.Iterable[Global___Throughput] | None = ...,
         log: _common_pb2.Artifact | None = ...,
         reused: _builtins.bool = ...,
+        identical_answers: _builtins.float = ...,
+        repeated_answers: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "log", b"log", "loss_difference", b"loss_difference", "report", b"report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "build_id", b"build_id", "campaign_id", b"campaign_id", "engine", b"engine", "first_token_p95_s", b"first_token_p95_s", "greedy_agreement", b"greedy_agreement", "log", b"log", "loss_difference", b"loss_difference", "mean_abs_logprob_difference", b"mean_abs_logprob_difference", "model_digest", b"model_digest", "passed", b"passed", "reasons", b"reasons", "report", b"report", "reused", b"reused", "seconds", b"seconds", "size_bytes", b"size_bytes", "throughput", b"throughput", "tokens_per_s", b"tokens_per_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "build_id", b"build_id", "campaign_id", b"campaign_id", "engine", b"engine", "first_token_p95_s", b"first_token_p95_s", "greedy_agreement", b"greedy_agreement", "identical_answers", b"identical_answers", "log", b"log", "loss_difference", b"loss_difference", "mean_abs_logprob_difference", b"mean_abs_logprob_difference", "model_digest", b"model_digest", "passed", b"passed", "reasons", b"reasons", "repeated_answers", b"repeated_answers", "report", b"report", "reused", b"reused", "seconds", b"seconds", "size_bytes", b"size_bytes", "throughput", b"throughput", "tokens_per_s", b"tokens_per_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

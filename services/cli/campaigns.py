@@ -33,6 +33,9 @@ def start(
     release: Annotated[str, typer.Option(help="Try this earlier release; its digest.")] = "",
     provider: Annotated[str, typer.Option(help="Try this declared fallback.")] = "",
     rebuild: Annotated[bool, typer.Option(help="Build the engine anew and try it.")] = False,
+    upgrade: Annotated[
+        bool, typer.Option(help="Only build the engine for the runtime of today; no canary.")
+    ] = False,
     reason: Reason = "",
     override: Annotated[str, typer.Option(help="Why a failed evaluation is passed over.")] = "",
     operator: Operator = "operator",
@@ -40,11 +43,11 @@ def start(
 ) -> None:
     """Train a candidate on what is there now and put it through the loop.
 
-    With --prompt, --decoding, --release, --provider or --rebuild nothing is trained: what is
-    named is tried against the champion.
+    With --prompt, --decoding, --release, --provider, --rebuild or --upgrade nothing is trained:
+    what is named is tried against the champion.
     """
     door = registry()
-    wanted = Wanted(prompt, tuple(decoding or ()), release, provider, rebuild)
+    wanted = Wanted(prompt, tuple(decoding or ()), release, provider, rebuild, upgrade)
     request = messages.StartCampaignRequest(
         application=application,
         collection=collection,

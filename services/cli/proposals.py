@@ -22,6 +22,7 @@ class Wanted:
     release: str = ""
     provider: str = ""
     rebuild: bool = False
+    upgrade: bool = False
 
 
 def proposal(wanted: Wanted, present: Callable[[], Decoding]) -> Proposal | None:
@@ -34,6 +35,7 @@ def proposal(wanted: Wanted, present: Callable[[], Decoding]) -> Proposal | None
         decoding=changed(present(), wanted.decoding) if wanted.decoding else None,
         provider=Provider(name=wanted.provider) if wanted.provider else None,
         rebuild=wanted.rebuild,
+        upgrade=wanted.upgrade,
     )
 
 

@@ -123,6 +123,9 @@ class Shelf(Protocol):
     def keep_runtime(self, runtime: str, version: str) -> None:
         """The newest version that is known of ``runtime``."""
 
+    def runtime_version(self, runtime: str) -> str:
+        """The one that was kept; "" when none was."""
+
 
 class Work(Protocol):
     """One transaction over one application's state, and the events that leave with it."""

@@ -143,12 +143,15 @@ class Proposal(_message.Message):
     DECODING_FIELD_NUMBER: _builtins.int
     PROVIDER_FIELD_NUMBER: _builtins.int
     REBUILD_FIELD_NUMBER: _builtins.int
+    UPGRADE_FIELD_NUMBER: _builtins.int
     release_digest: _builtins.str
     """of an earlier release; "" = the champion"""
     prompt_version: _builtins.int
     """0 = the same"""
     rebuild: _builtins.bool
     """its engine is built again, with the runtime of today and the declared policy"""
+    upgrade: _builtins.bool
+    """alone: the champion's engine as it is, for the runtime of today; it takes over after its shadow"""
     @_builtins.property
     def decoding(self) -> _common_pb2.Decoding:
         """absent = the same"""
@@ -165,10 +168,11 @@ class Proposal(_message.Message):
         decoding: _common_pb2.Decoding | None = ...,
         provider: _common_pb2.Provider | None = ...,
         rebuild: _builtins.bool = ...,
+        upgrade: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decoding", b"decoding", "provider", b"provider"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decoding", b"decoding", "prompt_version", b"prompt_version", "provider", b"provider", "rebuild", b"rebuild", "release_digest", b"release_digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decoding", b"decoding", "prompt_version", b"prompt_version", "provider", b"provider", "rebuild", b"rebuild", "release_digest", b"release_digest", "upgrade", b"upgrade"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -446,7 +450,7 @@ class CampaignStart(_message.Message):
     UNMET_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     kind: _builtins.str
-    """"operator", "retraining" or "proposal" """
+    """"operator", "retraining", "proposal" or "upgrade" """
     ordinal: _builtins.int
     """this would be the application's k-th canary test: 1, 2, ..."""
     promotions: _builtins.int

@@ -88,6 +88,10 @@ class SqlShelf:
             same = RUNTIMES.update().where(RUNTIMES.c.runtime == runtime)
             self.connection.execute(same.values(version=version))
 
+    def runtime_version(self, runtime: str) -> str:
+        row = one(self.connection, RUNTIMES, RUNTIMES.c.runtime == runtime)
+        return row.version if row else ""
+
     def _like(self, prompt: Prompt) -> list[Prompt]:
         """Versions with the same template and variables, oldest first."""
         c = PROMPTS.c

@@ -10,6 +10,7 @@
 ``events``       inputs of a campaign
 ``campaign``     a campaign's state and ``step(state, event) -> (state, commands)``
 ``staging``      from a model to a loaded release
+``upgrades``     a champion's engine for a runtime that has moved on
 ``rollout``      verdicts on shadow and canary evidence
 ``error_budget`` how sure each campaign must be (e-LOND)
 ``routing``      who answers which share

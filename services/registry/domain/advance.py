@@ -86,6 +86,9 @@ def _take_engine(state: Campaign, built: Built, cause: Cause) -> Step:
     if not built.passed:
         return end(state, State.REJECTED, cause, reason, built.evidence)
     start = state.begun
+    if state.upgrade and start.champion and start.champion.engine.digest == built.engine.digest:
+        version = f"{built.engine.runtime} {built.engine.runtime_version}"
+        return end(state, State.FAILED, cause, f"the builder still has {version}", built.evidence)
     if start.proposed:
         release = with_engine(start.proposed, built.engine)
     else:
@@ -128,6 +131,7 @@ def _follow(
     cause: Cause,
     evidence: tuple[Evidence, ...],
 ) -> Step:
+    verdict = _of_upgrade(verdict) if state.upgrade else verdict
     match verdict.move:
         case Move.PROMOTE if state.policy.review:
             return await_approval(state, cause, verdict.reason, evidence)
@@ -139,6 +143,11 @@ def _follow(
         case Move.ADVANCE:
             return _next_stage(state, release, cause, verdict.reason, evidence)
     return state, ()
+
+
+def _of_upgrade(verdict: Verdict) -> Verdict:
+    """The same weights, held to them by the engine's gate: the shadow is its last trial."""
+    return Verdict(Move.PROMOTE, verdict.reason) if verdict.move is Move.ADVANCE else verdict
 
 
 def _next_stage(

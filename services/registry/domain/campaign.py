@@ -14,7 +14,7 @@ class State(StrEnum):
 
     An application without a champion goes from ``loading`` straight to ``promoted``. A proposal
     trains nothing: it goes from ``requested`` to ``loading``, or to ``building`` when its engine
-    is to be built again.
+    is to be built again. An upgrade goes from ``shadow`` to ``promoted``.
     """
 
     REQUESTED = "requested"
@@ -36,6 +36,9 @@ class State(StrEnum):
     ABORTED = "aborted"
     """By a person."""
 
+
+UPGRADE = "upgrade"
+"""Kind of a campaign that builds the champion's engine for the runtime of today."""
 
 ENDS = frozenset({State.PROMOTED, State.REJECTED, State.ROLLED_BACK, State.FAILED, State.ABORTED})
 ON_THE_TABLE = frozenset({State.LOADING, State.SHADOW, State.CANARY})
@@ -105,6 +108,10 @@ class Campaign:
         if self.start is None:
             raise LookupError(f"campaign {self.campaign_id} was not requested")
         return self.start
+
+    @property
+    def upgrade(self) -> bool:
+        return self.kind == UPGRADE
 
     @property
     def policy(self) -> Rollout:

@@ -8,6 +8,7 @@ from services.registry.domain.events import Cause
 from services.registry.domain.moves import Step, move, promote
 from services.registry.domain.prompts import for_training
 from services.registry.domain.terms import complete_engine
+from services.registry.domain.upgrades import as_it_was
 from services.registry.domain.values import Artifact, Evidence, Model, Release
 
 
@@ -20,11 +21,14 @@ def build(
     evidence: tuple[Evidence, ...] = (),
 ) -> Step:
     """Into ``building``: an engine of ``model`` is asked for."""
-    application = state.begun.application
+    application, champion = state.begun.application, state.begun.champion
+    policy = complete_engine(application.engine)
+    if state.upgrade and champion:
+        policy = as_it_was(champion.engine, policy)
     wanted = RequestEngine(
         build_id=f"build-{state.campaign_id}",
         model=model,
-        policy=complete_engine(application.engine),
+        policy=policy,
         held_out=held_out,
         decoding=application.decoding,
         prompt_template=template(state),

@@ -174,13 +174,15 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A release that differs from an earlier one in what is set here. ``rebuild``: its engine."""
+    """A release that differs from an earlier one in what is set here. ``rebuild``: its engine.
+    ``upgrade``: the champion's engine, for the runtime of today, and nothing else."""
 
     release_digest: str = ""
     prompt_version: int = 0
     decoding: Decoding | None = None
     provider: Provider | None = None
     rebuild: bool = False
+    upgrade: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from services.registry.domain.step import step
 from services.registry.domain.values import Proposal
 from services.registry.handlers.perform import perform
 from services.registry.handlers.proposals import propose
+from services.registry.handlers.requests import ask_for_upgrade, new_campaign
 from services.registry.ports import KeptCampaign, Store, Work
 from services.registry.wire import messages
 
@@ -96,6 +97,8 @@ class Conduct:
         work.keep(replace(kept, state=state, sha256=digest, pending=() if moved else pending))
         for command in commands:
             perform(work, kept.application, state, command, self.clock.now())
+        if state.ended:
+            ask_for_upgrade(work, kept.application, self.clock)
 
     def _record(
         self,
@@ -129,12 +132,6 @@ class Conduct:
                 reason=transition.reason,
             )
         return bool(transitions)
-
-
-def new_campaign(application: str, campaign_id: str, clock: Clock) -> KeptCampaign:
-    """One that nobody has asked for yet."""
-    state = Campaign(campaign_id)
-    return KeptCampaign(application, state, state_sha256(state), clock.now())
 
 
 def _start(work: Work, application: str, proposal: Proposal | None) -> Start:

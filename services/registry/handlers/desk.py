@@ -5,7 +5,7 @@ import secrets
 from dataclasses import dataclass, replace
 
 from libs.events.headers import new_event_id
-from libs.events.topics import APPLICATION_APPLIED, CAMPAIGN_REQUESTED, OPERATOR_ACTED
+from libs.events.topics import APPLICATION_APPLIED, OPERATOR_ACTED
 from libs.faults import FAILED_PRECONDITION, NOT_FOUND, Poison
 from libs.rpc.auth import digest
 from libs.runtime.clock import Clock
@@ -16,9 +16,9 @@ from services.registry.domain.bounds import Invalid
 from services.registry.domain.prompts import prompt_of
 from services.registry.domain.routing import with_keys
 from services.registry.domain.values import Application
-from services.registry.handlers.conduct import new_campaign
 from services.registry.handlers.perform import publish
 from services.registry.handlers.proposals import named_provider, propose
+from services.registry.handlers.requests import ask
 from services.registry.ports import Applied, Store, Work
 from services.registry.wire import messages
 from services.registry.wire.events import ACTIONS, proposal
@@ -94,8 +94,7 @@ class Desk:
             if request.HasField("proposal"):
                 _propose(work, request)
             request.campaign_id = new_event_id()
-            work.keep(new_campaign(request.application, request.campaign_id, self.clock))
-            work.send(CAMPAIGN_REQUESTED, request)
+            ask(work, request, self.clock)
             return request.campaign_id
 
     def act(self, application: str, action: OperatorActed) -> None:

@@ -19,6 +19,7 @@ from protos.training.v1.training_events_pb2 import (
 )
 from services.registry.domain.events import CampaignEvent
 from services.registry.handlers.conduct import Conduct
+from services.registry.handlers.requests import ask_for_upgrade
 from services.registry.wire import events as wire
 
 
@@ -112,12 +113,15 @@ class OnEngineFailed:
 
 @dataclass(frozen=True, slots=True)
 class OnEngineStale:
+    """Kept; a champion whose engine it is gets another one built."""
+
     conduct: Conduct
 
     def __call__(self, delivery: Delivery[EngineStale]) -> None:
         event = delivery.event
         with self.conduct.store.write(event.application) as work:
             work.shelf.keep_runtime(event.runtime, event.current_version)
+            ask_for_upgrade(work, event.application, self.conduct.clock)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ def perform(work: Work, application: str, state: Campaign, command: Command, now
             work.keep_release(campaign_id, release, _dataset_of(work, state, release))
             publish(work, route(work.table(), campaign_id, command))
         case Crown(release=release):
-            if state.begun.proposed:
+            if state.begun.proposed and not state.upgrade:
                 _adopt(work, state, release)
             publish(work, route(work.table(), campaign_id, command))
         case Withdraw():

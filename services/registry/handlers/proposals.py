@@ -39,6 +39,8 @@ def propose(work: Work, application: Application, proposal: Proposal) -> Propose
         Invalid: naming what is not there, or that nothing would differ.
     """
     champion = work.table().champion
+    if proposal.upgrade:
+        return _upgraded(work, champion, proposal)
     release = _changed(work, _base(work, application, champion, proposal), proposal)
     if proposal.rebuild:
         return _rebuilt(work, release)
@@ -91,6 +93,14 @@ def _changed(work: Work, release: Release, proposal: Proposal) -> Release:
             raise Invalid("rebuild: an external provider has no engine of ours")
         release = with_provider(release, checked_provider(proposal.provider))
     return release
+
+
+def _upgraded(work: Work, champion: Release | None, proposal: Proposal) -> Proposed:
+    if proposal != Proposal(upgrade=True):
+        raise Invalid("upgrade: goes alone, it changes the champion's engine only")
+    if champion is None:
+        raise Invalid("upgrade: there is no champion yet")
+    return _rebuilt(work, champion)
 
 
 def _rebuilt(work: Work, release: Release) -> Proposed:

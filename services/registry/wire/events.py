@@ -14,6 +14,7 @@ from protos.preprocessing.v1 import preprocessing_events_pb2 as preprocessing
 from protos.registry.v1 import registry_events_pb2 as registry
 from protos.training.v1 import training_events_pb2 as training
 from services.registry.domain import events
+from services.registry.domain.campaign import UPGRADE
 from services.registry.domain.values import (
     Application,
     Artifact,
@@ -73,10 +74,11 @@ def campaign_requested(
 ) -> events.Requested:
     event = delivery.event
     told = f"requested by {event.requested_by or 'an operator'}"
+    kind = PROPOSAL if event.HasField("proposal") else OPERATOR
     return events.Requested(
         cause=cause(delivery),
         campaign_id=event.campaign_id,
-        kind=PROPOSAL if event.HasField("proposal") else OPERATOR,
+        kind=UPGRADE if event.proposal.upgrade else kind,
         collection=event.collection,
         reason=f"{told}: {event.reason}" if event.reason else told,
         override_reason=event.override_reason,

@@ -20,6 +20,7 @@ from services.registry.domain import commands
 from services.registry.domain.events import Start
 from services.registry.domain.routing import Table
 from services.registry.domain.terms import complete_serving
+from services.registry.domain.upgrades import stale
 from services.registry.domain.values import Evidence, Release
 from services.registry.ports import (
     Applied,
@@ -227,7 +228,7 @@ def engine_entry(kept: KeptEngine) -> service.EngineEntry:
     built = kept.built.engine.runtime_version
     return service.EngineEntry(
         built=kept.built,
-        stale=bool(kept.current_version) and kept.current_version != built,
+        stale=stale(built, kept.current_version),
         current_version=kept.current_version or built,
         built_at=timestamp(kept.built_at),
     )

@@ -22,6 +22,7 @@ from protos.training.v1.training_events_pb2 import EngineStale
 from services.registry.domain.policies import Provider, Serving
 from services.registry.domain.values import Application, Prompt
 from services.registry.handlers.lineage import trace
+from services.registry.handlers.requests import ask_for_upgrade
 from services.registry.ports import Cut, KeptEngine
 from tests.unit.services.registry import traffic
 from tests.unit.services.registry.flow import Registry, registry_at, routes_of
@@ -134,6 +135,97 @@ def test_a_rebuilt_engine_takes_over_through_the_same_gates(served: Registry) ->
     assert served.replay(campaign_id).agrees
 
 
+def move_runtime(registry: Registry, to: str, *, event_id: str | None = None) -> None:
+    """The trainer has another version of the runtime than the champion's engine."""
+    told = EngineStale(
+        application="bank",
+        engine_digest=champion(registry).engine.digest,
+        runtime="test",
+        built_version="1",
+        current_version=to,
+    )
+    registry.tell(ENGINE_STALE, told, event_id=event_id)
+
+
+def campaigns(registry: Registry) -> list[tuple[str, str]]:
+    """Kind and state, oldest first."""
+    kept = registry.catalogue.campaigns("bank", Cut(50, "")).items
+    return [(each.state.kind, each.state.state.value) for each in reversed(kept)]
+
+
+def test_a_stale_champion_serves_until_its_engine_for_the_new_runtime_has_proved_itself(
+    served: Registry,
+) -> None:
+    served.desk.apply(Application(name="bank", prompt_template=BRIEF))
+
+    move_runtime(served, to="2")
+    old = champion(served).engine.runtime_version
+    traffic.build(served, version="2")
+    traffic.load(served)
+    waiting = champion(served).engine.runtime_version
+    traffic.shadow(served)
+
+    assert (old, waiting, champion(served).engine.runtime_version) == ("1", "1", "2")
+    assert campaigns(served) == [("operator", "promoted"), ("upgrade", "promoted")]
+    assert served.last(APPLICATION_APPLIED).application.prompt_template == BRIEF
+    assert len(served.broker.events(TRAINING_REQUESTED)) == 1
+    upgraded = served.last(CAMPAIGN_REQUESTED)
+    assert upgraded.reason == "test 1 became 2"
+    assert served.replay(upgraded.campaign_id).agrees
+
+
+def test_an_upgrade_that_fails_its_gate_leaves_the_old_engine_and_is_not_tried_again(
+    served: Registry,
+) -> None:
+    move_runtime(served, to="2")
+    traffic.build(served, version="2", passed=False)
+    before = len(served.broker.events(CAMPAIGN_REQUESTED))
+    move_runtime(served, to="2", event_id="again")
+
+    assert len(served.broker.events(CAMPAIGN_REQUESTED)) == before
+    assert campaigns(served)[1:] == [("upgrade", "rejected")]
+    assert champion(served).engine.runtime_version == "1"
+    assert {each.built.passed: each.current_version for each in engines(served)} == {False: "2"}
+
+    move_runtime(served, to="3")
+    assert campaigns(served)[2:] == [("upgrade", "building")]
+
+
+def test_a_runtime_that_moves_during_a_campaign_is_followed_when_that_has_ended(
+    served: Registry,
+) -> None:
+    served.library.create_prompt("bank", Prompt(template=BRIEF), "Ada")
+    try_out(served, prompt_version=2)
+
+    move_runtime(served, to="2")
+    meanwhile = campaigns(served)[1:]
+    promote(served)
+
+    assert meanwhile == [("proposal", "canary")]
+    assert campaigns(served)[1:] == [("proposal", "promoted"), ("upgrade", "building")]
+    assert served.last(ENGINE_REQUESTED).campaign_id == served.last(CAMPAIGN_REQUESTED).campaign_id
+
+
+def test_an_upgrade_that_came_second_is_asked_for_again(served: Registry) -> None:
+    told = EngineStale(application="bank", runtime="test", built_version="1", current_version="2")
+    served.broker.produce(
+        CAMPAIGN_REQUESTED, pb.CampaignRequested(campaign_id="c", application="bank")
+    )
+    served.broker.produce(ENGINE_STALE, told)
+    with served.store.write("bank") as work:
+        work.shelf.keep_runtime("test", "2")
+        ask_for_upgrade(work, "bank", served.clock)
+    served.settle()
+    active = campaigns(served)
+
+    traffic.prepare(served)
+    aborted = pb.OperatorActed(campaign_id="c", application="bank", action=pb.OPERATOR_ACTION_ABORT)
+    served.tell(OPERATOR_ACTED, aborted)
+
+    assert sorted(active[1:]) == [("operator", "preparing"), ("upgrade", "failed")]
+    assert ("upgrade", "building") in campaigns(served)
+
+
 def test_another_prompt_is_tried_without_training_and_its_version_is_served(
     served: Registry,
 ) -> None:
@@ -207,6 +299,7 @@ def test_an_earlier_release_can_be_tried_again(served: Registry) -> None:
         (pb.Proposal(decoding=common.Decoding(temperature=9)), r"decoding\.temperature"),
         (pb.Proposal(provider=common.Provider(name="nobody")), r"provider\.name"),
         (pb.Proposal(provider=common.Provider(name="backup"), rebuild=True), "rebuild"),
+        (pb.Proposal(upgrade=True, prompt_version=1), "upgrade: goes alone"),
     ],
 )
 def test_a_proposal_that_cannot_be_made_is_refused_at_the_door(

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.registry.domain.campaign import Campaign, State
+from services.registry.domain.campaign import UPGRADE, Campaign, State
 from services.registry.domain.commands import (
     Approve,
     Crown,
@@ -17,12 +17,12 @@ from services.registry.domain.commands import (
     Transition,
     Withdraw,
 )
-from services.registry.domain.events import CampaignEvent, EngineFailed
+from services.registry.domain.events import Action, CampaignEvent, EngineFailed, Requested
 from services.registry.domain.policies import Provider
 from services.registry.domain.releases import release_of, with_engine, with_prompt, with_provider
 from services.registry.domain.replay import replay, state_sha256
 from services.registry.domain.step import step
-from services.registry.domain.values import Prompt
+from services.registry.domain.values import Engine, Prompt
 from tests.unit.services.registry import stories
 from tests.unit.services.registry.domain.test_replay import PATIENT, live
 from tests.unit.services.registry.stories import (
@@ -38,6 +38,7 @@ from tests.unit.services.registry.stories import (
 
 WEIGHTS = replace(CANDIDATE, engine=None)
 RELEASE = release_of(APPLICATION, replace(CANDIDATE, engine=BUILT))
+OLD = Engine("engine-old", "openvino-genai", "1", "f16", weights=FILE, tokenizer=FILE)
 TERSE = with_prompt(CHAMPION, Prompt(2, "Briefly: {{ question }}", (), 32_768))
 API = with_provider(CHAMPION, Provider("backup", "https://api.example.com/v1", "small-1", 30.0))
 
@@ -172,6 +173,70 @@ def test_a_rebuilt_engine_is_another_release_of_the_same_model() -> None:
     assert commands[1:] == [Expose(with_engine(CHAMPION, BUILT), Role.SHADOW, 0.5)]
 
 
+def upgrade(built: Engine = BUILT, passed: bool = True) -> list[CampaignEvent]:
+    """Of a champion whose engine is in f16, while the declaration wants q8_0."""
+    champion = with_engine(CHAMPION, OLD)
+    begun = stories.proposing(champion, champion=champion, rebuilt=CHAMPION_MODEL, held_out=FILE)
+    request = replace(stories.requested(begun), kind=UPGRADE)
+    return [request, replace(stories.built(passed, of=CHAMPION_MODEL), engine=built)]
+
+
+def test_an_upgrade_builds_what_the_champion_has_and_not_what_is_declared() -> None:
+    state, (_, asked) = run(upgrade()[:1])
+
+    assert state.state is State.BUILDING
+    assert isinstance(asked, RequestEngine)
+    assert (asked.policy.runtime, asked.policy.precision) == ("openvino-genai", "f16")
+    assert asked.policy.max_loss_difference == 0.03
+
+
+def test_an_upgrade_takes_over_after_its_shadow_and_is_no_canary() -> None:
+    release = with_engine(CHAMPION, BUILT)
+
+    shadow, _ = run([*upgrade(), stories.loaded(release=release)])
+    state, commands = run([*upgrade(), stories.loaded(release=release), stories.shadowed()])
+
+    assert shadow.state is State.SHADOW
+    assert (state.state, state.tested) == (State.PROMOTED, False)
+    assert commands[1:] == [Crown(release)]
+
+
+def test_an_upgrade_whose_engine_strays_leaves_the_champion() -> None:
+    state, commands = run(upgrade(passed=False))
+
+    assert state.state is State.REJECTED
+    assert [type(each) for each in commands] == [Transition]
+
+
+def test_an_upgrade_whose_engine_fails_in_its_shadow_leaves_the_champion() -> None:
+    loaded = stories.loaded(release=with_engine(CHAMPION, BUILT))
+
+    state, commands = run([*upgrade(), loaded, stories.shadowed(answered=2, failed=3)])
+
+    assert (state.state, commands[1:]) == (State.REJECTED, [Withdraw()])
+
+
+def test_an_upgrade_waits_for_a_review_where_promotions_do() -> None:
+    events = upgrade()
+    assert isinstance(events[0], Requested)
+    reviewed = stories.with_rollout(replace(APPLICATION.rollout, review=True))
+    events[0] = replace(events[0], start=replace(events[0].start, application=reviewed))
+    events += [stories.loaded(release=with_engine(CHAMPION, BUILT)), stories.shadowed()]
+
+    waiting, _ = run(events)
+    state, _ = run([*events, stories.acted(Action.APPROVE)])
+
+    assert (waiting.state, waiting.awaiting_approval) == (State.SHADOW, True)
+    assert state.state is State.PROMOTED
+
+
+def test_the_same_engine_again_is_no_upgrade() -> None:
+    state, _ = run(upgrade(built=OLD))
+
+    assert state.state is State.FAILED
+    assert state.outcome_reason == "the builder still has openvino-genai 1"
+
+
 STORIES = {
     "built": [
         *stories.to_building(),
@@ -181,6 +246,11 @@ STORIES = {
         stories.better(),
     ],
     "proposal": [*proposal(), stories.better()],
+    "upgrade": [
+        *upgrade(),
+        stories.loaded(release=with_engine(CHAMPION, BUILT)),
+        stories.shadowed(),
+    ],
     "rebuilt": [*rebuild(), stories.loaded(release=with_engine(CHAMPION, BUILT))],
 }
 
@@ -219,5 +289,6 @@ def test_the_stories_come_to_their_ends() -> None:
     assert ends == {
         "built": State.PROMOTED,
         "proposal": State.PROMOTED,
+        "upgrade": State.PROMOTED,
         "rebuilt": State.SHADOW,
     }

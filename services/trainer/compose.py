@@ -4,7 +4,7 @@ from typing import Final
 
 from libs.artifacts.minio import MinioStore
 from libs.events.topics import CAMPAIGN_TRANSITIONED, ENGINE_REQUESTED, TRAINING_REQUESTED
-from libs.faults import Fatal
+from libs.faults import Fatal, Poison
 from libs.kafka.confluent import KafkaSink
 from libs.kafka.consumer import Route
 from libs.kafka.part import Consumer
@@ -24,10 +24,14 @@ from services.trainer.adapters.builds import (
     tell_stale,
 )
 from services.trainer.adapters.openvino import OpenVinoBuilder, OpenVinoMeter, version_in
-from services.trainer.adapters.process import SftProcess, guard
+from services.trainer.adapters.process import ROOT, SftProcess, guard
 from services.trainer.adapters.sql import SqlDiary, SqlRuns, announce
 from services.trainer.adapters.tables import BUILDS, OUTBOX, RUNS
-from services.trainer.config import Settings
+from services.trainer.adapters.tensorrt.builder import TensorRtLlmBuilder
+from services.trainer.adapters.tensorrt.host import hardware, insist_on_image
+from services.trainer.adapters.tensorrt.images import image
+from services.trainer.adapters.tensorrt.plan import Plan
+from services.trainer.config import Settings, TensorRtSettings
 from services.trainer.handlers import (
     Attempt,
     Build,
@@ -115,7 +119,39 @@ def workbenches(settings: Settings) -> dict[str, Workbench]:
     python, threads = settings.model_python, settings.threads
     builder = OpenVinoBuilder(python, threads, version_in(python), settings.build_timeout_s)
     meter = OpenVinoMeter(python, threads, settings.gate_rows, settings.build_timeout_s)
-    return {builder.runtime: Workbench(builder, meter)}
+    benches = {builder.runtime: Workbench(builder, meter)}
+    if settings.tensorrt is not None:
+        gpus = gpu_builder(settings.tensorrt, settings.build_timeout_s)
+        benches[gpus.runtime] = Workbench(gpus)
+    return benches
+
+
+def gpu_builder(settings: TensorRtSettings, timeout_s: float) -> TensorRtLlmBuilder:
+    """Of engines for this host's GPUs.
+
+    Raises:
+        Fatal: the GPUs or the image are not here; the message says what to do.
+    """
+    try:
+        release = image(settings.image)
+    except Poison as error:
+        raise Fatal(f"PERENNIAL_TENSORRT__IMAGE: {error}") from error
+    plan = Plan(
+        image=release,
+        hardware=hardware(settings.tensor_parallel),
+        precision="bf16",
+        tensor_parallel=settings.tensor_parallel,
+    )
+    if not settings.inside:
+        insist_on_image(release.pinned(settings.image_digest))
+    return TensorRtLlmBuilder(
+        plan=plan,
+        image_digest=settings.image_digest,
+        templates=ROOT / "infra" / "triton",
+        calibration=str(settings.calibration.resolve()) if settings.calibration else "",
+        inside=settings.inside,
+        timeout_s=timeout_s,
+    )
 
 
 def workshop(settings: Settings) -> Workshop:

@@ -9,9 +9,25 @@ from libs.runtime.config import (
     KafkaSettings,
     OperatorSettings,
     S3Settings,
+    Section,
     SqlSettings,
     StatefulSettings,
 )
+
+
+class TensorRtSettings(Section):
+    """Engines for the GPUs of this host, by TensorRT-LLM."""
+
+    image: str
+    """Release of Triton's image with TensorRT-LLM, e.g. 26.07."""
+    image_digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
+    """Two images of one release make different engines."""
+    inside: bool = False
+    """This process runs in that image; else docker takes each command there."""
+    tensor_parallel: int = Field(default=1, ge=1)
+    """GPUs that share one engine."""
+    calibration: Path | None = None
+    """Directory of the data set that quantization is fitted on; bf16 needs none."""
 
 
 class Settings(OperatorSettings, StatefulSettings):
@@ -23,6 +39,8 @@ class Settings(OperatorSettings, StatefulSettings):
     """Interpreter of the model environment; torch is not in this one."""
     base_model: Path
     """Directory with config.json, model.safetensors, tokenizer.json, chat_template.jinja."""
+    tensorrt: TensorRtSettings | None = None
+    """Absent: engines are built for CPUs alone."""
     threads: int = Field(default=2, ge=1)
     """Of one training job; more than the machine's cores makes it slower."""
     max_tokens: int = Field(default=1024, ge=16)

@@ -25,7 +25,7 @@ BURST_S: Final = 10
 MAX_TEXT: Final = 4096
 PRECISIONS: Final = {
     "openvino-genai": ("q8_0", "f16", "q4_1"),
-    "tensorrt-llm": ("bf16", "f16", "fp8", "nvfp4", "int4_awq"),
+    "tensorrt-llm": ("bf16", "fp8", "nvfp4", "int4_awq"),
 }
 """Of each runtime; the first is its default."""
 MEASURED: Final = frozenset(

@@ -42,8 +42,9 @@ class TensorRtLlmBuilder:
         plan: all but the precision, which an order names.
         image_digest: "sha256:…".
         templates: ``infra/triton``.
-        calibration: local directory of the rows that quantization is fitted on.
+        calibration: local directory of the rows that quantization is fitted on; "" for none.
         inside: this process runs in the image; else docker takes each command there.
+        timeout_s: of all commands of one build, before the attempt is given up.
     """
 
     plan: Plan
@@ -51,6 +52,7 @@ class TensorRtLlmBuilder:
     templates: Path
     calibration: str
     inside: bool = False
+    timeout_s: float = 1800.0
 
     @property
     def runtime(self) -> str:
@@ -66,6 +68,9 @@ class TensorRtLlmBuilder:
         plan = replace(self.plan, precision=precision)
         if found := objections(plan):
             raise Poison("; ".join(found), code=NO_BUILDER)
+        if plan.how.quantizer and not self.calibration:
+            told = f"{precision} is fitted on rows: PERENNIAL_TENSORRT__CALIBRATION names none"
+            raise Poison(told, code=NO_BUILDER)
         ranks = f"x{plan.ranks}" if plan.ranks > 1 else ""
         return Target(RUNTIME, self.current_version, precision, plan.hardware + ranks)
 
@@ -76,9 +81,13 @@ class TensorRtLlmBuilder:
             raise Poison("; ".join(found), code=NO_BUILDER)
         hugging_face = await asyncio.to_thread(_lay_out, source, work / "hugging-face")
         steps = _steps(plan, hugging_face, work, self.calibration)
-        for number, (name, command) in enumerate(steps):
-            told(name, number / len(steps))
-            await self._run(name, command, work)
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                for number, (name, command) in enumerate(steps):
+                    told(name, number / len(steps))
+                    await self._run(name, command, work)
+        except TimeoutError as error:
+            raise Retryable(f"the build took longer than {self.timeout_s:g} s") from error
         told("packing", 0.0)
         tar = await asyncio.to_thread(self._pack, plan, steps, source, work)
         template = (source.base_model / "chat_template.jinja").read_text()
@@ -87,7 +96,7 @@ class TensorRtLlmBuilder:
     async def _run(self, name: str, command: Command, work: Path) -> None:
         image = self.plan.image
         if not self.inside:
-            command = commands.in_image(image, self.image_digest, work, command)
+            command = commands.in_image(image, self.image_digest, work, command, self.calibration)
         environment = {key: os.environ[key] for key in _ENVIRONMENT if key in os.environ}
         environment["HF_HUB_OFFLINE"] = "1"
         with (work / "commands.log").open("a") as log:

@@ -90,17 +90,21 @@ def stock_models(plan: Plan, repository: Path, tokenizer_dir: Path) -> list[Comm
     return commands
 
 
-def in_image(image: Image, digest: str, work: Path, command: Command) -> Command:
+def in_image(
+    image: Image, digest: str, work: Path, command: Command, calibration: str = ""
+) -> Command:
     """A command of the image, where docker and the NVIDIA container toolkit are.
 
     Args:
-        digest: "sha256:…" of the image; "" takes what the tag names now.
+        digest: "sha256:…" of the image.
+        calibration: a directory that the command reads.
     """
-    reference = f"{image.reference}@{digest}" if digest else image.reference
+    reads = ("-v", f"{calibration}:{calibration}:ro") if calibration else ()
     return (
         *("docker", "run", "--rm", "--init", "--gpus", "all", "--network", "none"),
         *("--shm-size=2g", "--ulimit", "memlock=-1", "--ulimit", "stack=67108864"),
-        *("-e", "HF_HUB_OFFLINE=1", "-v", f"{work}:{work}", "-w", str(work), reference),
+        *("-e", "HF_HUB_OFFLINE=1", "-v", f"{work}:{work}", *reads, "-w", str(work)),
+        image.pinned(digest),
         *command,
     )
 

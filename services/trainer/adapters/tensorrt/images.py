@@ -25,6 +25,10 @@ class Image:
     def reference(self) -> str:
         return f"nvcr.io/nvidia/tritonserver:{self.release}-trtllm-python-py3"
 
+    def pinned(self, digest: str) -> str:
+        """The reference of the very image with ``digest``, "sha256:…"."""
+        return f"{self.reference}@{digest}"
+
 
 _STABLE: Final = ("1.2.1", "10.14.1.48")
 IMAGES: Final = {

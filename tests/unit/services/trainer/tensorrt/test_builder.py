@@ -3,6 +3,7 @@
 import json
 import os
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,14 @@ def test_a_precision_that_the_gpu_has_not_is_refused() -> None:
         builder(plan()).target("nvfp4")
 
     assert refused.value.code == "no_builder"
+
+
+def test_quantization_without_rows_to_fit_it_on_is_refused() -> None:
+    bare = replace(builder(plan()), calibration="")
+
+    assert bare.target("bf16").precision == "bf16"
+    with pytest.raises(Poison, match="PERENNIAL_TENSORRT__CALIBRATION"):
+        bare.target("fp8")
 
 
 async def test_bf16_is_the_trained_weights_in_a_triton_model(source: Source, work: Path) -> None:

@@ -52,12 +52,13 @@ def list_(application: Name, as_json: show.AsJson = False) -> None:
             f"{entry.built.engine.runtime} {entry.built.engine.runtime_version}",
             f"{entry.built.engine.precision} {entry.built.engine.hardware}",
             "passed" if entry.built.passed else "not passed",
+            identical(entry.built),
             staleness(entry),
             "; ".join(entry.built.reasons) if not entry.built.passed else "",
         )
         for entry in found
     ]
-    columns = ("built", "engine", "model", "runtime", "for", "gate", "stale", "reason")
+    columns = "built", "engine", "model", "runtime", "for", "gate", "same again", "stale", "reason"
     return show.table("engines", columns, rows)
 
 
@@ -78,6 +79,7 @@ def compare(application: Name, model: Model = "", as_json: show.AsJson = False) 
         "loss difference",
         "|d logp|",
         "greedy",
+        "same again",
         "tokens/s",
         "first token p95",
         "gate",
@@ -166,18 +168,26 @@ def compared(found: Sequence[messages.EngineEntry]) -> list[tuple[str, ...]]:
     ]
 
 
-def figures(built: EngineBuilt) -> tuple[str, str, str, str, str]:
+def figures(built: EngineBuilt) -> tuple[str, ...]:
     if not built.HasField("loss_difference"):
-        return ("not measured", "", "", "", "")
+        return ("not measured", "", "", "", "", "")
     loss = built.loss_difference
     speeds = " / ".join(f"{each.tokens_per_s:.0f} at {each.streams}" for each in built.throughput)
     return (
         f"{loss.estimate:+.4f} [{loss.lower:+.4f}, {loss.upper:+.4f}]",
         f"{built.mean_abs_logprob_difference:.4f}",
         f"{built.greedy_agreement:.1%}",
+        identical(built),
         speeds,
         f"{built.first_token_p95_s:.2f} s",
     )
+
+
+def identical(built: EngineBuilt) -> str:
+    """How many repeated answers were the same, with the release's parameters and one seed."""
+    if not built.repeated_answers:
+        return ""
+    return f"{built.identical_answers:.0%} of {built.repeated_answers}"
 
 
 def staleness(entry: messages.EngineEntry) -> str:

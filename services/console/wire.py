@@ -9,6 +9,7 @@ from protos.monitor.v1 import monitor_events_pb2 as monitor_events_pb
 from protos.monitor.v1 import monitor_service_pb2 as monitor_pb
 from protos.registry.v1 import registry_events_pb2 as events_pb
 from protos.registry.v1 import registry_service_pb2 as registry_pb
+from protos.training.v1.training_events_pb2 import EngineBuilt
 from services.console.domain.snapshot import (
     Alarm,
     Burn,
@@ -24,7 +25,8 @@ from services.console.domain.snapshot import (
 )
 
 
-def release(entry: registry_pb.ReleaseEntry) -> Release:
+def release(entry: registry_pb.ReleaseEntry, gate: EngineBuilt | None = None) -> Release:
+    """``gate``: of its engine, where one is known."""
     return Release(
         digest=entry.release.digest,
         application=entry.release.application,
@@ -32,6 +34,8 @@ def release(entry: registry_pb.ReleaseEntry) -> Release:
         share=entry.share,
         campaign_id=entry.campaign_id,
         created_at=moment(entry.created_at),
+        identical=_finite(gate.identical_answers) if gate else 0.0,
+        repeated=gate.repeated_answers if gate else 0,
     )
 
 

@@ -107,11 +107,20 @@ class EngineBuilder(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How a release asks its engine: ``decoding`` are the parameters of
+    `services.trainer.adapters.speak.Sampling`."""
+
+    prompt_template: str
+    decoding: Mapping[str, float]
+
+
 class EngineMeter(Protocol):
     """Measures the engines of one runtime beside their weights."""
 
     async def __call__(
-        self, engine: Path, source: Source, held_out: Path, prompt_template: str, work: Path
+        self, engine: Path, source: Source, held_out: Path, asked: Asked, work: Path
     ) -> str:
         """``measured.json`` as `services.trainer.wire.building` reads it.
 

@@ -145,7 +145,10 @@ class RegistryRpc:
     async def releases(self, application: str) -> Sequence[Release]:
         request = registry_pb.ListReleasesRequest(application=application, page_size=PAGE)
         found = await self._call("ListReleases", request)
-        return [wire.release(one) for one in found.releases]
+        listed = registry_pb.ListEnginesRequest(application=application, page_size=PAGE)
+        engines = (await self._call("ListEngines", listed)).engines
+        gates = {one.built.engine.digest: one.built for one in reversed(engines)}
+        return [wire.release(one, gates.get(one.release.engine.digest)) for one in found.releases]
 
     async def campaigns(self, application: str) -> Sequence[Campaign]:
         request = registry_pb.ListCampaignsRequest(application=application, page_size=PAGE)

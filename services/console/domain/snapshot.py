@@ -43,6 +43,9 @@ class Release:
     share: float
     campaign_id: str
     created_at: datetime
+    identical: float = 0.0
+    """Share of ``repeated`` answers at its engine's gate that were the same again."""
+    repeated: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,6 +146,8 @@ def slices(releases: Sequence[Release]) -> tuple[Slice, ...]:
             continue
         share = 1.0 - canary if role == "champion" else row.share
         note = "mirrored, never shown" if role == "shadow" else "of episodes answered"
+        if row.repeated:
+            note += f" · {percent(row.identical)} of repeats identical"
         width = 0.0 if role == "shadow" else 100 * share
         shown.append(Slice(short(row.digest), role, percent(share), width, note))
     return tuple(shown)

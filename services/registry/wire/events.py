@@ -164,6 +164,8 @@ def engine_built(delivery: Delivery[training.EngineBuilt]) -> events.EngineBuilt
         "tokens_per_s": event.tokens_per_s,
         "size_bytes": event.size_bytes,
     }
+    if event.repeated_answers:
+        figures["identical_answers"] = event.identical_answers
     return events.EngineBuilt(
         cause=cause(delivery),
         campaign_id=event.campaign_id,

@@ -17,7 +17,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,13 @@ from services.trainer.adapters.chat import ChatTokens
 from services.trainer.adapters.files import write_json
 from services.trainer.adapters.pairs import BadDataset, read_named_rows
 from services.trainer.adapters.reference import Pair, load, scored
-from services.trainer.adapters.speak import Answer, Engine
+from services.trainer.adapters.speak import Answer, Engine, Sampling
 
 STREAMS = (1, 4, 8)
 SOLO = 2
 """Probes that the speed of one stream is taken from."""
+REPEATS = (8, 4)
+"""Answers at once in each repeat of the probes: an engine's mathematics differ with its batch."""
 
 Tell = Callable[[float], None]
 
@@ -52,6 +54,7 @@ class Job:
     row_tokens: int = 1024
     probes: int = 8
     new_tokens: int = 32
+    decoding: dict[str, Any] = field(default_factory=dict)
 
 
 def choose(job: Job, tokens: ChatTokens) -> tuple[list[Pair], int]:
@@ -91,6 +94,7 @@ def measure(job: Job, tell: Tell) -> dict[str, Any]:
         if streams <= max(1, len(prompts))
     }
     spoken, _ = runs[max(runs)]
+    identical = _repeated(engine, prompts, spoken, job)
     del engine
     gc.collect()
     tell(0.6)
@@ -117,8 +121,12 @@ def measure(job: Job, tell: Tell) -> dict[str, Any]:
                 # The end of the answer is a token too, and the weights may begin with it.
                 "empty": answer.ids == [end] and not agreed,
                 "answer": tokenizer.decode(answer.ids, skip_special_tokens=True),
+                "repeats": len(REPEATS),
+                "identical": same,
             }
-            for pair, answer, first, (_, agreed) in zip(said, spoken, firsts, heard, strict=True)
+            for pair, answer, first, same, (_, agreed) in zip(
+                said, spoken, firsts, identical, heard, strict=True
+            )
         ],
         "speeds": [
             {"streams": streams, "tokens_per_s": speed} for streams, (_, speed) in runs.items()
@@ -140,6 +148,24 @@ def _timed(
         seconds += max((answer.last_s for answer in told), default=0.0)
     tokens = sum(len(answer.ids) for answer in answers)
     return answers, tokens / seconds if seconds else 0.0
+
+
+def _repeated(
+    engine: Engine, prompts: Sequence[list[int]], spoken: Sequence[Answer], job: Job
+) -> list[int]:
+    """Of each prompt's repeated answers, those that are its first one to the last token; as its
+    release will ask, each time in other company. ``spoken`` were answered greedily."""
+    sampling = Sampling(**job.decoding)
+    first = spoken if sampling == Sampling() else engine.answer(prompts, job.new_tokens, sampling)
+    identical = [0] * len(prompts)
+    for together in REPEATS:
+        order = list(reversed(range(len(prompts))))
+        for start in range(0, len(order), together):
+            places = order[start : start + together]
+            again = engine.answer([prompts[each] for each in places], job.new_tokens, sampling)
+            for place, answer in zip(places, again, strict=True):
+                identical[place] += answer.ids == first[place].ids
+    return identical
 
 
 def _row(pair: Pair, mine: Sequence[float], theirs: Sequence[float]) -> dict[str, Any]:

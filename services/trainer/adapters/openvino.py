@@ -16,7 +16,7 @@ from libs.faults import Fatal, Poison, Retryable
 from libs.runtime.child import Exit, run_child
 from services.trainer.adapters.process import environment
 from services.trainer.domain.engine import NO_BUILDER, Target
-from services.trainer.ports import Built, Source, Told
+from services.trainer.ports import Asked, Built, Source, Told
 
 RUNTIME: Final = "openvino-genai"
 MEDIA_TYPE: Final = "application/vnd.gguf"
@@ -85,7 +85,7 @@ class OpenVinoMeter:
     timeout_s: float
 
     async def __call__(
-        self, engine: Path, source: Source, held_out: Path, prompt_template: str, work: Path
+        self, engine: Path, source: Source, held_out: Path, asked: Asked, work: Path
     ) -> str:
         place = work / "measure"
         place.mkdir()
@@ -96,7 +96,8 @@ class OpenVinoMeter:
             "base_model": str(source.base_model),
             "weights": str(source.weights),
             "held_out": str(held_out),
-            "prompt_template": prompt_template,
+            "prompt_template": asked.prompt_template,
+            "decoding": dict(asked.decoding),
             "threads": self.threads,
             "rows": self.rows,
         }

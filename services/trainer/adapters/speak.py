@@ -29,6 +29,21 @@ class Answer:
     last_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """As the served engine takes them; ``temperature`` 0 is greedy, ``top_k`` 0 takes all."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    seed: int = 1
+
+
+GREEDY = Sampling()
+
+
 class Engine:
     """One GGUF file, loaded."""
 
@@ -42,20 +57,27 @@ class Engine:
 
     def score(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
         """Log-probability of every token but the first, given those before it."""
-        found = self._run(sequences, 1, echo=True)
+        found = self._run(sequences, 1, GREEDY, echo=True)
         return [
             answer.log_probs[1 : len(ids)] for answer, ids in zip(found, sequences, strict=True)
         ]
 
-    def answer(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> list[Answer]:
-        """Greedy answers, all at once."""
-        return self._run(prompts, max_new_tokens, echo=False)
+    def answer(
+        self, prompts: Sequence[Sequence[int]], max_new_tokens: int, sampling: Sampling = GREEDY
+    ) -> list[Answer]:
+        """Answers, all at once."""
+        return self._run(prompts, max_new_tokens, sampling, echo=False)
 
     def _run(
-        self, prompts: Sequence[Sequence[int]], max_new_tokens: int, *, echo: bool
+        self,
+        prompts: Sequence[Sequence[int]],
+        max_new_tokens: int,
+        sampling: Sampling,
+        *,
+        echo: bool,
     ) -> list[Answer]:
         began = time.monotonic()
-        handles = [self._admit(ids, max_new_tokens, echo=echo) for ids in prompts]
+        handles = [self._admit(ids, max_new_tokens, sampling, echo=echo) for ids in prompts]
         answers = [Answer() for _ in handles]
         while self._pipeline.has_non_finished_requests():
             self._pipeline.step()
@@ -64,7 +86,9 @@ class Engine:
                 _read(handle, answer, now)
         return answers
 
-    def _admit(self, prompt: Sequence[int], max_new_tokens: int, *, echo: bool) -> Any:
+    def _admit(
+        self, prompt: Sequence[int], max_new_tokens: int, sampling: Sampling, *, echo: bool
+    ) -> Any:
         config = genai.GenerationConfig()
         config.eos_token_id = self._eos
         config.stop_token_ids = {self._eos}
@@ -72,6 +96,15 @@ class Engine:
         config.apply_chat_template = False
         config.logprobs = 1
         config.echo = echo
+        config.frequency_penalty = sampling.frequency_penalty
+        config.presence_penalty = sampling.presence_penalty
+        if sampling.temperature > 0:
+            config.do_sample = True
+            config.temperature = sampling.temperature
+            config.top_p = sampling.top_p
+            config.rng_seed = sampling.seed
+            if sampling.top_k:
+                config.top_k = sampling.top_k
         self._number += 1
         ids = openvino.Tensor(numpy.array([prompt], dtype=numpy.int64))
         return self._pipeline.add_request(self._number, ids, config)

@@ -37,6 +37,8 @@ class Probe:
     Args:
         agreed: of ``tokens``, those that the weights would choose after the same words.
         empty: it said nothing where the weights would have.
+        repeats: answers to the same request after its first one, beside other requests.
+        identical: of these, those that were the first one to the last token.
     """
 
     record_id: str
@@ -44,6 +46,8 @@ class Probe:
     agreed: int
     first_token_s: float
     empty: bool = False
+    repeats: int = 0
+    identical: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,10 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``reasons``: what it failed by; of a passed engine, what it was seen to do."""
+    """``reasons``: what it failed by; of a passed engine, what it was seen to do.
+
+    ``identical``: share of ``repeated`` answers that were as the first one; not gated.
+    """
 
     passed: bool
     reasons: Sequence[str]
@@ -84,6 +91,8 @@ class Verdict:
     agreement: float
     tokens_per_s: float
     first_token_p95_s: float
+    identical: float
+    repeated: int
 
 
 def judge(order: Order, measured: Measured, seed: str) -> Verdict:
@@ -127,6 +136,7 @@ def judge(order: Order, measured: Measured, seed: str) -> Verdict:
     ]
     passed = all(good for good, _ in told)
     spoken = sum(probe.tokens for probe in probes)
+    repeated = sum(probe.repeats for probe in probes)
     return Verdict(
         passed,
         [reason for good, reason in told if good == passed],
@@ -135,6 +145,8 @@ def judge(order: Order, measured: Measured, seed: str) -> Verdict:
         sum(probe.agreed for probe in probes) / spoken if spoken else 0.0,
         next((each.tokens_per_s for each in measured.speeds if each.streams == 1), 0.0),
         first,
+        sum(probe.identical for probe in probes) / repeated if repeated else 0.0,
+        repeated,
     )
 
 

@@ -5,7 +5,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 JSON: Final = "application/json"
 TEXT: Final = "text/plain"
-MEASURE: Final = "1"
+MEASURE: Final = "2"
 """Grows whenever the same engine and rows would get other figures."""
 LOG: Final = "build.log"
 
@@ -154,15 +154,17 @@ class _Attempt:
         if bench.meter is None:
             return b""
         request = self.request
-        asked = {
+        asked = building.asked(request)
+        all_of_it = {
             "measure": MEASURE,
             "engine": made.engine.weights.sha256,
             "weights": request.model.digest,
             "held_out": request.held_out.sha256,
-            "prompt_template": request.prompt_template,
             "runtime": made.engine.runtime_version,
+            **asdict(asked),
         }
-        key = "measured/" + hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+        text = json.dumps(all_of_it, sort_keys=True)
+        key = "measured/" + hashlib.sha256(text.encode()).hexdigest()
         if (kept := await asyncio.to_thread(self.build.shelf.kept, key)) is not None:
             self.note("measured already")
             return kept
@@ -171,8 +173,7 @@ class _Attempt:
         rows = await asyncio.to_thread(self.materials.held_out)
         engine = await asyncio.to_thread(self._engine_file, made)
         self._at("measuring", 0.0)
-        template = request.prompt_template
-        told = await bench.meter(engine, source, rows, template, self.work)
+        told = await bench.meter(engine, source, rows, asked, self.work)
         await asyncio.to_thread(self.build.shelf.keep, key, told.encode())
         return told.encode()
 

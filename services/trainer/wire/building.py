@@ -29,6 +29,7 @@ from services.trainer.domain.engine import (
     stale,
 )
 from services.trainer.domain.gate import Measured, Probe, Row, Speed, Verdict
+from services.trainer.ports import Asked
 from services.trainer.wire.training import STATES
 
 STEPS: Final = ("fetching", "building", "measuring", "judging")
@@ -79,6 +80,20 @@ def buildable(request: EngineRequested) -> Order:
 
 def order(message: EngineOrder) -> Order:
     return Order(**{field.name: value for field, value in message.ListFields()})
+
+
+def asked(request: EngineRequested) -> Asked:
+    """How its release will ask: unsaid, greedily; without a seed of its own, with seed 1."""
+    said = request.decoding
+    decoding = {
+        "temperature": said.temperature,
+        "top_p": said.top_p or 1.0,
+        "top_k": said.top_k,
+        "frequency_penalty": said.frequency_penalty,
+        "presence_penalty": said.presence_penalty,
+        "seed": said.seed or 1,
+    }
+    return Asked(request.prompt_template, decoding)
 
 
 def progress(step: str, done: float) -> Progress:
@@ -155,6 +170,8 @@ def judged(made: EngineBuilt, verdict: Verdict, found: Measured) -> None:
     made.greedy_agreement = verdict.agreement
     made.tokens_per_s = verdict.tokens_per_s
     made.first_token_p95_s = verdict.first_token_p95_s
+    made.identical_answers = verdict.identical
+    made.repeated_answers = verdict.repeated
     made.throughput.extend(
         Throughput(streams=speed.streams, tokens_per_s=speed.tokens_per_s) for speed in found.speeds
     )

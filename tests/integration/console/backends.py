@@ -120,7 +120,16 @@ class SeededRegistry(registry_grpc.RegistryServiceServicer):
             entry = answer.releases.add(role=role, share=share)
             entry.release.digest = digest
             entry.release.application = APPLICATION
+            entry.release.engine.digest = f"engine of {digest}"
             entry.created_at.GetCurrentTime()
+        return answer
+
+    async def ListEngines(self, request: Any, context: Any) -> Any:
+        answer = registry_pb.ListEnginesResponse()
+        for share in (0.9375, 0.5):
+            built = answer.engines.add().built
+            built.engine.digest = f"engine of {OLD}"
+            built.identical_answers, built.repeated_answers = share, 16
         return answer
 
     async def ListCampaigns(self, request: Any, context: Any) -> Any:

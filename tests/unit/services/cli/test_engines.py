@@ -15,6 +15,8 @@ def entry(digest: str, precision: str, size: int, *, stale: bool = False) -> Eng
         mean_abs_logprob_difference=0.021,
         loss_difference=Interval(estimate=0.004, lower=-0.006, upper=0.013),
         greedy_agreement=0.98,
+        identical_answers=0.75,
+        repeated_answers=16,
         first_token_p95_s=0.18,
         throughput=[
             Throughput(streams=1, tokens_per_s=61),
@@ -33,6 +35,7 @@ def test_engines_are_compared_smallest_first() -> None:
         "+0.0040 [-0.0060, +0.0130]",
         "0.0210",
         "98.0%",
+        "75% of 16",
         "61 at 1 / 310 at 8",
         "0.18 s",
         "passed",

@@ -60,6 +60,14 @@ def test_the_champion_has_what_the_canary_leaves() -> None:
     ]  # fmt: skip
 
 
+def test_a_release_says_how_often_its_engine_repeated_itself() -> None:
+    gated = replace(release("a" * 64, "champion", 0.0), identical=0.9375, repeated=16)
+
+    [part] = view.slices([gated])
+
+    assert part.note == "of episodes answered · 93.8 % of repeats identical"
+
+
 def test_services_that_need_attention_come_first() -> None:
     rows = view.service_rows(
         [Health("a", State.READY), Health("b", State.AWAY, "gone"), Health("c", State.WAITING, "x")]

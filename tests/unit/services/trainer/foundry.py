@@ -15,7 +15,7 @@ from services.trainer.adapters.builds import SqlShelf, announce_build
 from services.trainer.adapters.process import guard
 from services.trainer.domain.engine import NO_BUILDER, Target
 from services.trainer.handlers import Build, Workbench, Yard
-from services.trainer.ports import Built, Source, Told
+from services.trainer.ports import Asked, Built, Source, Told
 from tests.unit.services.trainer.fakes import EMPTY_WEIGHTS, Trainer
 
 RUNTIME = "openvino-genai"
@@ -44,6 +44,8 @@ def figures(
                 "first_token_s": first_s,
                 "empty": False,
                 "answer": "words",
+                "repeats": 2,
+                "identical": 1 + row % 2,
             }
             for row in range(8)
         ],
@@ -99,11 +101,13 @@ class ScriptedMeter:
 
     told: list[dict[str, Any] | Exception] = field(default_factory=lambda: [figures()])
     engines: list[bytes] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
 
     async def __call__(
-        self, engine: Path, source: Source, held_out: Path, prompt_template: str, work: Path
+        self, engine: Path, source: Source, held_out: Path, asked: Asked, work: Path
     ) -> str:
         self._see(engine, held_out)
+        self.asked.append(asked)
         found = self.told[min(len(self.engines), len(self.told)) - 1]
         if isinstance(found, Exception):
             raise found

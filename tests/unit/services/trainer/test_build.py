@@ -38,6 +38,22 @@ async def test_a_built_engine_is_stored_measured_and_announced(foundry: Foundry)
     assert built.loss_difference.lower <= 0.004 <= built.loss_difference.upper
     assert built.greedy_agreement == pytest.approx(31 / 32)
     assert [each.streams for each in built.throughput] == [1, 8]
+    assert (built.identical_answers, built.repeated_answers) == (0.75, 16)
+
+
+async def test_an_engine_is_asked_as_its_release_will_ask_it(foundry: Foundry) -> None:
+    request = foundry.request("build-1")
+    request.decoding.temperature, request.decoding.seed = 0.7, 11
+    foundry.submit(request)
+    foundry.submit(foundry.request("build-2"))
+
+    while await foundry.work():
+        pass
+
+    assert foundry.meter is not None
+    sampled, greedy = (asked.decoding for asked in foundry.meter.asked)
+    assert (sampled["temperature"], sampled["seed"], sampled["top_p"]) == (0.7, 11, 1.0)
+    assert (greedy["temperature"], greedy["seed"]) == (0.0, 1)
 
 
 async def test_the_report_has_every_row_and_the_log_the_tools_words(foundry: Foundry) -> None:

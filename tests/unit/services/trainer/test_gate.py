@@ -83,6 +83,14 @@ def test_greedy_tokens_are_reported_and_not_gated() -> None:
     assert (verdict.passed, verdict.agreement) == (True, 0.0)
 
 
+def test_the_share_of_identical_repeats_is_reported_and_not_gated() -> None:
+    repeated = [replace(probe, repeats=2, identical=row % 2) for row, probe in enumerate(PROBES)]
+
+    verdict = judge(ORDER, replace(measured(*[0.0] * 16), probes=repeated), "seed")
+
+    assert (verdict.passed, verdict.identical, verdict.repeated) == (True, 0.25, 16)
+
+
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_bound_that_holds_nothing_back_is_named(value: float) -> None:
     assert "max_loss_difference" in (objection(replace(ORDER, max_loss_difference=value)) or "")

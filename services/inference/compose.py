@@ -31,6 +31,7 @@ from services.inference.adapters.spool import Spool
 from services.inference.config import ProviderSettings, Settings
 from services.inference.domain.admission import Admission
 from services.inference.domain.cache import Cache
+from services.inference.domain.gpu import Gpus
 from services.inference.domain.loaded import LoadedEngines
 from services.inference.domain.replicas import Replicas
 from services.inference.handlers.admit import Admit
@@ -232,6 +233,7 @@ def _host(
         token=settings.triton.repository_token.get_secret_value(),
         store=store,
         templates=settings.triton.templates,
+        gpus=Gpus(**settings.triton.gpu.model_dump()) if settings.triton.gpu else None,
         model_repository=settings.triton.model_repository,
         cache=settings.state_dir / "engines",
         cache_size_gb=settings.triton.cache_size_gb,

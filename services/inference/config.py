@@ -9,6 +9,18 @@ from pydantic import Field, SecretStr, model_validator
 from libs.runtime.config import DoorSettings, KafkaSettings, S3Settings, Section, StatefulSettings
 
 
+class GpuSettings(Section):
+    """The TensorRT-LLM in the Triton beside this process; engines for another are refused."""
+
+    image: str = Field(min_length=1)
+    """Release of its image, e.g. 26.07."""
+    tensorrt_llm: str = Field(min_length=1)
+    """Version, e.g. 1.2.1."""
+    hardware: str = Field(pattern=r"^sm_\d+$")
+    """Compute capability of its GPUs, e.g. sm_90."""
+    gpus: int = Field(ge=1)
+
+
 class TritonSettings(Section):
     address: str = "127.0.0.1:8001"
     """host:port of the gRPC door of the Triton beside this process."""
@@ -21,6 +33,8 @@ class TritonSettings(Section):
     """Triton's, where this process writes ``llm-*`` directories."""
     templates: Path = Path("infra/triton/llm")
     """config.pbtxt and 1/model.py of an engine."""
+    gpu: GpuSettings | None = None
+    """Absent: it serves engines for CPUs alone."""
     cache_size_gb: float = Field(default=0.3, gt=0)
     """Key-value cache of each engine, GB: the bound on its concurrent tokens."""
     memory_reserve_gb: float = Field(default=0.5, ge=0)

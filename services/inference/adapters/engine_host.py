@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
@@ -15,8 +16,10 @@ from tritonclient.grpc import service_pb2_grpc
 
 from libs.artifacts.store import ArtifactStore, sha256_of_file
 from libs.faults import Poison, Retryable
+from services.inference.adapters import gpu_model
 from services.inference.adapters.room import Room
-from services.inference.domain.release import Engine, File, model_name
+from services.inference.domain.gpu import Gpus
+from services.inference.domain.release import TENSORRT_LLM, Engine, File, model_name
 from services.inference.wire.events import artifact
 
 log = structlog.get_logger()
@@ -28,7 +31,8 @@ AWAY: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_E
 
 @dataclass(frozen=True, slots=True)
 class TritonHost:
-    """``templates`` holds config.pbtxt and 1/model.py; ``cache`` the engines' files.
+    """``templates`` holds config.pbtxt and 1/model.py; ``cache`` the engines' files; ``gpus`` is
+    None where Triton has no TensorRT-LLM.
 
     Hosts of several Tritons share one model repository, one cache, and so one ``files`` lock.
     """
@@ -42,6 +46,7 @@ class TritonHost:
     cache_size_gb: float
     timeout_s: float
     room: Room
+    gpus: Gpus | None = None
     keep_engines: int = 4
     files: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -74,9 +79,11 @@ class TritonHost:
 
     def _place(self, engine: Engine) -> None:
         """Fetch the files and write the model directory, each whole or not at all."""
+        if engine.runtime == TENSORRT_LLM:
+            gpu_model.insist_on_gpus(self.gpus)
         home = self.cache / engine.digest[:16]
         home.mkdir(parents=True, exist_ok=True)
-        self._fetch(engine.weights, home / "model.gguf")
+        self._fetch(engine.weights, home / _weights(engine))
         self._fetch(engine.tokenizer, home / "tokenizer.json")
         os.utime(home)
         self._write_model(engine, home)
@@ -91,18 +98,27 @@ class TritonHost:
         target = self.model_repository / engine.model_name
         partial = self.model_repository / f".{engine.model_name}.part"
         shutil.rmtree(partial, ignore_errors=True)
-        shutil.copytree(self.templates, partial, ignore=shutil.ignore_patterns("__pycache__"))
-        config = partial / "config.pbtxt"
+        weights = (home / _weights(engine)).resolve()
         values = {
             "name": engine.model_name,
-            "gguf": str((home / "model.gguf").resolve()),
             "tokenizer": str((home / "tokenizer.json").resolve()),
-            "cache_size_gb": str(self.cache_size_gb),
         }
+        try:
+            if engine.runtime == TENSORRT_LLM:
+                gpu_model.place(weights, partial, self.gpus, values | {"adapters": ""})
+            else:
+                gguf = {"gguf": str(weights), "cache_size_gb": str(self.cache_size_gb)}
+                self._copy_templates(partial, values | gguf)
+            if target.exists():
+                shutil.rmtree(target)
+            partial.rename(target)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def _copy_templates(self, out: Path, values: Mapping[str, str]) -> None:
+        shutil.copytree(self.templates, out, ignore=shutil.ignore_patterns("__pycache__"))
+        config = out / "config.pbtxt"
         config.write_text(Template(config.read_text()).safe_substitute(values))
-        if target.exists():
-            shutil.rmtree(target)
-        partial.rename(target)
 
     def _clear(self, digest: str) -> None:
         shutil.rmtree(self.model_repository / model_name(digest), ignore_errors=True)
@@ -114,3 +130,7 @@ class TritonHost:
         idle.sort(key=lambda path: path.stat().st_mtime, reverse=True)
         for path in idle[self.keep_engines :]:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _weights(engine: Engine) -> str:
+    return "engine.tar" if engine.runtime == TENSORRT_LLM else "model.gguf"

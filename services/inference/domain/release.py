@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from services.inference.domain.serving import USUAL, Serving
+
+TENSORRT_LLM: Final = "tensorrt-llm"
 
 
 class Role(Enum):
@@ -48,13 +51,17 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """``provider``: an external API answers, and there are no files."""
+    """``provider``: an external API answers, and there are no files.
+
+    ``runtime``: what ``weights`` are: a tar of a model directory for TensorRT-LLM, else a GGUF.
+    """
 
     digest: str
     weights: File
     tokenizer: File
     chat_template: str
     provider: Provider | None = None
+    runtime: str = ""
 
     @property
     def model_name(self) -> str:

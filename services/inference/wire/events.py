@@ -88,6 +88,7 @@ def _release(release: registry.Release) -> Release:
             tokenizer=_file(engine.tokenizer),
             chat_template=engine.chat_template,
             provider=provider(engine.provider) if engine.HasField("provider") else None,
+            runtime=engine.runtime,
         ),
         prompt_template=release.prompt_template,
         decoding=Decoding(

@@ -1,6 +1,7 @@
 """Repositories of TensorRT-LLM engines in a real Triton; the engine itself is a stand-in."""
 
 import shutil
+import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,6 +15,13 @@ from tritonclient.grpc import InferenceServerClient, InferenceServerException, I
 
 from infra.local.home import REPO, Home
 from infra.local.triton import REPOSITORY_HEADER, models
+from libs.artifacts.memory import MemoryStore
+from services.inference.adapters.engine_host import TritonHost
+from services.inference.adapters.room import Room
+from services.inference.adapters.triton import TritonGenerator, connect
+from services.inference.domain.generation import Delta, Finish, Sampling
+from services.inference.domain.gpu import Gpus
+from services.inference.domain.release import Engine, File
 from services.trainer.adapters.tensorrt.plan import Flow
 from services.trainer.adapters.tensorrt.repository import (
     complete,
@@ -21,7 +29,7 @@ from services.trainer.adapters.tensorrt.repository import (
     write_compiled,
     write_llmapi,
 )
-from tests.triton import serving
+from tests.triton import RealTriton, serving
 from tests.unit.services.trainer.tensorrt.plans import TEMPLATES, plan
 
 STUB = Path(__file__).parent / "tensorrt_stub"
@@ -33,9 +41,10 @@ NVIDIA_SMI = "#!/bin/sh\necho 9.0\n"
 class Server:
     """Triton, and one client of it."""
 
-    def __init__(self, address: str, token: str) -> None:
-        self.client = InferenceServerClient(address)
-        self._token = {f"triton-grpc-protocol-{REPOSITORY_HEADER}": token}
+    def __init__(self, triton: RealTriton) -> None:
+        self.triton = triton
+        self.client = InferenceServerClient(triton.address)
+        self._token = {f"triton-grpc-protocol-{REPOSITORY_HEADER}": triton.token}
 
     def load(self, name: str) -> None:
         self.client.load_model(name, headers=self._token)
@@ -129,7 +138,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, adapters: Path) -> Iterator
     (tools / "nvidia-smi").chmod(0o755)
     environment = {"NVIDIA_TRITON_SERVER_VERSION": "26.07", "PATH": str(tools)}
     with serving(home, environment) as triton:
-        found = Server(triton.address, triton.token)
+        found = Server(triton)
         try:
             found.load("llm-gpu")
             yield found
@@ -196,6 +205,45 @@ def test_an_adapter_is_a_path_that_its_number_keeps(server: Server, adapters: Pa
 def test_an_engine_for_another_gpu_is_refused_by_name(server: Server) -> None:
     with pytest.raises(InferenceServerException, match="hardware sm_89 was built for, sm_90"):
         server.load("llm-elsewhere")
+
+
+async def test_the_gateway_unpacks_a_builders_tar_and_streams_from_it(
+    server: Server, tmp_path: Path
+) -> None:
+    wanted, model = plan("bf16"), tmp_path / "model"
+    write_llmapi(wanted, TEMPLATES, "checkpoint", engine_key(wanted, "", {}), model)
+    shutil.copytree(STUB, model / "1", dirs_exist_ok=True)
+    (model / "checkpoint").mkdir()
+    shutil.copy(TOKENIZER, model / "checkpoint")
+    with tarfile.open(tmp_path / "engine.tar", "w") as tar:
+        tar.add(model, "model")
+    store = MemoryStore()
+    files = [store.put_file(path, "x/y") for path in (tmp_path / "engine.tar", TOKENIZER)]
+    weights, tokenizer = (File(f.uri, f.sha256, f.size_bytes, f.media_type) for f in files)
+    engine = Engine("97" * 32, weights, tokenizer, "", runtime="tensorrt-llm")
+
+    async with connect(server.triton.address) as channel:
+        host = TritonHost(
+            channel=channel,
+            token=server.triton.token,
+            store=store,
+            templates=TEMPLATES / "llm",
+            model_repository=server.triton.model_repository,
+            cache=tmp_path / "engines",
+            cache_size_gb=0.1,
+            timeout_s=60.0,
+            room=Room(0, 0, lambda: 2**40),
+            gpus=Gpus("26.07", "1.2.1", "sm_90", 1),
+        )
+        await host.load(engine)
+        asked = Sampling(max_tokens=64, temperature=0.0, top_p=1.0, seed=1)
+        pieces = TritonGenerator(channel).generate(engine.digest, TEXT, asked, 30.0)
+        told = [piece async for piece in pieces]
+        await host.unload(engine.digest)
+
+    assert "".join(p.text for p in told if isinstance(p, Delta)).startswith(TEXT)
+    assert isinstance(told[-1], Finish)
+    assert not (server.triton.model_repository / engine.model_name).exists()
 
 
 def test_a_compiled_engine_lacks_nothing_but_its_backend(server: Server) -> None:

@@ -1,6 +1,6 @@
 import hashlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from services.inference.adapters import triton
 from services.inference.adapters.engine_host import TritonHost
 from services.inference.adapters.room import Room
 from services.inference.domain.release import Engine, File
+from tests.unit.services.inference.adapters.test_gpu_model import HERE, packed
 from tests.unit.services.inference.triton_twin import TritonTwin, serving
 
 TEMPLATES = Path(__file__).parents[5] / "infra" / "triton" / "llm"
@@ -150,6 +151,36 @@ async def test_an_unloaded_engine_leaves_no_directory_but_its_files(world: World
     assert world.twin.models == set()
     assert list((world.root / "repository").iterdir()) == []
     assert (world.root / "engines" / engine.digest[:16] / "model.gguf").exists()
+
+
+async def test_a_gpu_engine_is_unpacked_whole_or_not_at_all(world: World) -> None:
+    tar = packed(world.root / "engine.tar").read_bytes()
+    engine = replace(world.engine("90" * 32, tar), runtime="tensorrt-llm")
+    other = replace(world.engine("91" * 32, tar[:600]), runtime="tensorrt-llm")
+
+    world.host = replace(world.host, gpus=HERE)
+    await world.host.load(engine)
+    with pytest.raises(Poison) as refusal:
+        await world.host.load(other)
+
+    model = world.root / "repository" / engine.model_name
+    assert refusal.value.code == "bad_engine"
+    assert world.twin.models == {engine.model_name}
+    assert (model / "1" / "model.py").read_text() == "# the model"
+    assert f'name: "{engine.model_name}"' in (model / "config.pbtxt").read_text()
+    assert [path.name for path in model.parent.iterdir()] == [engine.model_name]
+
+
+async def test_a_gpu_engine_is_refused_before_it_is_fetched_where_there_are_no_gpus(
+    world: World,
+) -> None:
+    engine = replace(world.engine("92" * 32), runtime="tensorrt-llm")
+
+    with pytest.raises(Poison) as refusal:
+        await world.host.load(engine)
+
+    assert refusal.value.code == "engine_mismatch"
+    assert not (world.root / "engines").exists()
 
 
 async def test_only_the_newest_idle_engines_keep_their_files(world: World) -> None:

@@ -4,6 +4,7 @@ import math
 from typing import Annotated, Any
 
 import typer
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from protos.monitor.v1 import monitor_service_pb2 as pb
 from protos.monitor.v1.monitor_events_pb2 import DecisionMade, Verdict
@@ -53,13 +54,14 @@ def signal_row(signal: pb.Signal) -> dict[str, Any]:
         "signal": signal.name,
         "segment": signal.segment,
         "phase": signal.phase,
-        "events": f"{signal.events} ({signal.reference_events} of reference)",
+        "events": signal.events,
+        "reference": signal.reference_events,
         "statistic": f"{signal.statistic:.1f} of {signal.threshold:.1f}"
         if signal.threshold
         else "",
         "stands": "yes" if signal.stands else "",
-        "left out": signal.duplicates + signal.copies + signal.unusable,
-        "skipped": signal.skipped,
+        "left out": signal.duplicates + signal.copies + signal.unusable or "",
+        "skipped": signal.skipped or "",
         "notes": "; ".join(signal.notes),
     }
 
@@ -68,7 +70,7 @@ def alarm_row(alarm: pb.Alarm) -> dict[str, Any]:
     detected = alarm.detected
     told = alarm.attributed if alarm.HasField("attributed") else detected
     return {
-        "at": detected.at.ToJsonString(),
+        "at": _when(detected.at),
         "application": detected.application,
         "release": detected.release_digest[:DIGEST],
         "signal": detected.signal,
@@ -100,7 +102,7 @@ def decision_row(made: DecisionMade) -> dict[str, Any]:
     gain = made.loss_gain
     known = made.HasField("loss_gain") and math.isfinite(gain.estimate)
     return {
-        "at": made.at.ToJsonString(),
+        "at": _when(made.at),
         "application": made.application,
         "release": made.release_digest[:DIGEST],
         "verdict": Verdict.Name(made.verdict).removeprefix("VERDICT_").lower(),
@@ -113,6 +115,10 @@ def decision_row(made: DecisionMade) -> dict[str, Any]:
         else "",
         "campaign": made.campaign_id,
     }
+
+
+def _when(at: Timestamp) -> str:
+    return at.ToDatetime().isoformat(" ", "seconds")
 
 
 def _monitor() -> MonitorServiceStub:

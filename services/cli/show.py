@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from google.protobuf.json_format import MessageToDict
@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+SHARED: Final = ("application", "release")
 console = Console()
 
 
@@ -27,17 +28,27 @@ def print_json(value: object) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    drawn = Table(*columns, title=title, title_justify="left", header_style="bold")
+    drawn = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        drawn.add_column(column, overflow="fold")
     for row in rows:
         drawn.add_row(*(str(cell) for cell in row))
     console.print(drawn)
 
 
 def rows(title: str, found: Sequence[Mapping[str, Any]], as_json: bool) -> None:
-    """A list of like things: all as JSON, or their fields as columns."""
+    """A list of like things: all as JSON, or their fields as columns.
+
+    A table has no room to spare: what nobody has is left out, and an application or release that
+    all of them share stands in the title.
+    """
     if as_json:
         print_json(list(found))
     elif not found:
         console.print(f"no {title}")
     else:
-        table(title, list(found[0]), [list(row.values()) for row in found])
+        values = {name: {row[name] for row in found} for name in found[0]}
+        shared = [name for name in SHARED if len(values.get(name, ())) == 1]
+        columns = [name for name in values if name not in shared and values[name] != {""}]
+        title = " · ".join([title, *(str(found[0][name]) for name in shared)])
+        table(title, columns, [[row[name] for name in columns] for row in found])

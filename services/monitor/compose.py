@@ -21,6 +21,7 @@ from libs.sql.migrate import upgrade
 from libs.sql.relay import OutboxRelay
 from services.monitor.adapters.gauges import Gauges
 from services.monitor.adapters.language import DetectLanguage
+from services.monitor.adapters.shelf import Shelf
 from services.monitor.adapters.sql import OUTBOX, SqlStates
 from services.monitor.config import Settings
 from services.monitor.handlers import (
@@ -53,7 +54,7 @@ def build() -> Service:
             applied,
             RpcServer(
                 settings.rpc,
-                MonitorServicer(SqlStates(engine)).register,
+                MonitorServicer(Shelf(engine)).register,
                 [SERVICE],
                 settings.operator_token.get_secret_value(),
             ),

@@ -39,8 +39,16 @@ class States(Protocol):
             Fatal: another process stored one of these since it was loaded.
         """
 
-    def names(self) -> list[str]:
-        """Every application that has a state, sorted."""
+
+class Look(Protocol):
+    """The stored states as somebody else's: whoever asks must not change them."""
+
+    def __call__(self, name: str = "", /) -> list[Application]:
+        """The newest stored state of an application, if it has one; of "" all, by name.
+
+        Raises:
+            Retryable: the store is away.
+        """
 
 
 class Newest(Protocol[T_co]):

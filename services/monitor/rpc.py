@@ -9,7 +9,7 @@ import grpc
 from protos.monitor.v1 import monitor_service_pb2 as pb
 from protos.monitor.v1 import monitor_service_pb2_grpc as stubs
 from services.monitor.domain.application import Application
-from services.monitor.ports import States
+from services.monitor.ports import Look
 from services.monitor.wire import incoming, outgoing, shown
 
 SERVICE = "perennial.monitor.v1.MonitorService"
@@ -21,7 +21,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class MonitorServicer:
     """An empty ``application`` means all of them."""
 
-    states: States
+    look: Look
 
     def register(self, server: grpc.aio.Server) -> None:
         stubs.add_MonitorServiceServicer_to_server(self, server)  # type: ignore[arg-type]  # by shape
@@ -79,14 +79,10 @@ class MonitorServicer:
         return shown.scatter(digest, found[0].releases.get(digest))
 
     async def _read(self, name: str) -> list[Application]:
-        """Their states.
+        """Their states; "" for all.
 
         Raises:
             Poison: ``bad_application``.
             Retryable: the store is away.
         """
-        return await asyncio.to_thread(self._states, name)
-
-    def _states(self, name: str) -> list[Application]:
-        names = [incoming.application_name(name)] if name else self.states.names()
-        return [state for each in names if (state := self.states.load(each)) is not None]
+        return await asyncio.to_thread(self.look, name and incoming.application_name(name))

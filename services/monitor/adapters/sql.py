@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import sqlalchemy as sa
@@ -38,6 +39,31 @@ OUTBOX: Final = add_outbox(METADATA)
 Fitted = dict[tuple[str, str], Fit]
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A state as it was stored; ``size`` in bytes."""
+
+    version: int
+    state: Application
+    size: int
+
+
+def read(connection: Connection, name: str) -> Read | None:
+    """The newest stored state, thawed; None when there is none."""
+    found = connection.execute(
+        sa.select(APPLICATIONS).where(APPLICATIONS.c.name == name)
+    ).one_or_none()
+    if found is None:
+        return None
+    rows = connection.execute(
+        sa.select(RELEASES).where(RELEASES.c.application == name).order_by(RELEASES.c.place)
+    ).all()
+    state = thaw(Application, found.state)
+    state.releases = {row.digest: _release(row.state, row.fit) for row in rows}
+    size = len(found.state) + sum(len(row.state) + len(row.fit or b"") for row in rows)
+    return Read(found.version, state, size)
+
+
 class SqlStates:
     """`ports.States` over SQLite or PostgreSQL.
 
@@ -54,21 +80,14 @@ class SqlStates:
 
     def load(self, name: str) -> Application | None:
         with self._reader.connect() as connection:
-            found = connection.execute(
-                sa.select(APPLICATIONS).where(APPLICATIONS.c.name == name)
-            ).one_or_none()
-            rows = connection.execute(
-                sa.select(RELEASES).where(RELEASES.c.application == name).order_by(RELEASES.c.place)
-            ).all()
+            found = read(connection, name)
         if found is None:
             return None
-        state = thaw(Application, found.state)
-        state.releases = {row.digest: _release(row.state, row.fit) for row in rows}
         self._versions[name] = found.version
-        for digest, release in state.releases.items():
+        for digest, release in found.state.releases.items():
             if release.watch is not None and release.watch.fit is not None:
                 self._fitted[name, digest] = release.watch.fit
-        return state
+        return found.state
 
     def store(self, states: Sequence[Application], send: Callable[[Sink], None]) -> None:
         fitted: Fitted = {}
@@ -81,11 +100,6 @@ class SqlStates:
         for state in states:
             self._versions[state.name] = self._versions.get(state.name, 0) + 1
             state.touched.clear()
-
-    def names(self) -> list[str]:
-        with self._reader.connect() as connection:
-            rows = connection.scalars(sa.select(APPLICATIONS.c.name))
-            return sorted(rows)
 
     def _store_application(self, connection: Connection, state: Application) -> None:
         blob = freeze(dataclasses.replace(state, releases={}))

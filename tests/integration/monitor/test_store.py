@@ -11,6 +11,7 @@ from libs.kafka.record import Sink
 from libs.sql.engine import connect
 from libs.sql.migrate import differences, upgrade
 from protos.monitor.v1.monitor_events_pb2 import DriftDetected
+from services.monitor.adapters.shelf import Shelf
 from services.monitor.adapters.sql import METADATA, SqlStates
 from services.monitor.domain.application import Application
 from services.monitor.domain.release import Release
@@ -58,7 +59,6 @@ def test_a_state_comes_back_as_it_was(engine: Engine) -> None:
     assert after.fit is not None
     assert after.held.generations == before.held.generations
     assert [each.statistic for each in after.signals] == [each.statistic for each in before.signals]
-    assert states.names() == ["support"]
 
 
 def test_nothing_is_stored_when_the_events_cannot_be(engine: Engine) -> None:
@@ -70,7 +70,7 @@ def test_nothing_is_stored_when_the_events_cannot_be(engine: Engine) -> None:
     with pytest.raises(OSError, match="outbox"):
         states.store([watched()], fail)
 
-    assert states.names() == []
+    assert Shelf(engine)() == []
     states.store([watched()], nothing)
 
 
@@ -95,3 +95,32 @@ def test_a_forgotten_release_leaves_the_store(engine: Engine) -> None:
     loaded = SqlStates(engine).load("support")
     assert loaded is not None
     assert loaded.releases == {}
+
+
+def test_who_looks_sees_a_state_as_soon_as_it_is_stored_and_thaws_it_once(engine: Engine) -> None:
+    state, states, look = watched(), SqlStates(engine), Shelf(engine)
+    states.store([state, Application("search")], nothing)
+
+    [search, before] = look()
+    [again] = look("support")
+    state.champion = "r1"
+    [meanwhile] = look("support")
+    states.store([state], nothing)
+    [same, after] = look()
+
+    assert again is meanwhile is before is not state
+    assert (before.champion, after.champion) == ("", "r1")
+    assert same is search
+    assert look("unknown") == []
+
+
+def test_what_stands_on_the_shelf_is_bounded(engine: Engine) -> None:
+    SqlStates(engine).store([watched(), Application("search")], nothing)
+    narrow = Shelf(engine, most_bytes=250_000)
+
+    [search, first] = narrow()
+    [second] = narrow("support")
+
+    assert second is first
+    assert narrow("search")[0] is not search
+    assert Shelf(engine, most_bytes=1)("support")[0].releases.keys() == {"r1"}

@@ -6,6 +6,7 @@ from pathlib import Path
 from libs.sql.engine import connect
 from libs.sql.migrate import differences, upgrade
 from protos.monitor.v1.monitor_service_pb2 import ListSignalsRequest, ListWindowsRequest
+from services.monitor.adapters.shelf import Shelf
 from services.monitor.adapters.sql import METADATA, SqlStates
 from services.monitor.domain.application import Application
 from services.monitor.domain.release import Release
@@ -26,7 +27,7 @@ def door(path: Path, watched: Watch) -> MonitorServicer:
     state.touched.add("r1")
     state.settle()
     SqlStates(engine).store([state], lambda _: None)
-    return MonitorServicer(SqlStates(engine))
+    return MonitorServicer(Shelf(engine))
 
 
 def signals(servicer: MonitorServicer, name: str = "") -> list[tuple[str, str, int, int]]:

@@ -11,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.monitor.domain.partition import Cells, Floats
+from services.monitor.domain.ranking import indicators
 
 HALF_LIVES = (30.0, 120.0, 500.0, 2000.0)
 PRIOR_EVENTS = 15.0
 CONTAMINATIONS = (0.03, 0.1, 0.3)
 LEAST_SHARE = 1e-12
+
+_PARTS = np.array(CONTAMINATIONS)[:, None, None, None]
 
 Masks = NDArray[np.float64]
 
@@ -48,8 +51,8 @@ def fading(size: int) -> tuple[Floats, Floats]:
 
 
 @cache
-def _numbers(count: int) -> Cells:
-    return np.arange(count)
+def _ones(size: int) -> Floats:
+    return np.ones((1, size))
 
 
 def gains(widths: Floats, seen: Floats, expected: Floats, sets: Masks, hits: Cells) -> Floats:
@@ -73,12 +76,13 @@ def plug_in(widths: Floats, seen: Floats, expected: Floats, hits: Cells) -> Floa
     ``q_b ~ width_b (N_b + k mean_b) / (X_b + k mean_b)``, density ``q_b / width_b``: the tilt
     N / X is shared by the strata, the widths are each event's own.
     """
-    prior = PRIOR_EVENTS * widths.mean(axis=1)[:, None, :]
+    once = _ones(hits.shape[1])
+    prior = PRIOR_EVENTS / hits.shape[1] * (once @ widths)
     ratios = (seen + prior) / (expected + prior)
-    one, half_life = _numbers(len(ratios)), _numbers(len(HALF_LIVES))
-    logs = np.log(ratios)[one[:, None, None], half_life[:, None], hits[:, None, :]]
+    landed = once @ indicators(widths.shape[2]).take(hits, axis=0)
     means = ratios @ widths.transpose(0, 2, 1)
-    return np.asarray((logs - np.log(means)).sum(axis=2))
+    logs = np.log(ratios) @ landed.transpose(0, 2, 1)
+    return np.asarray(logs[:, :, 0] - np.log(means).sum(axis=2))
 
 
 def contamination(widths: Floats, sets: Masks, hits: Cells) -> Floats:
@@ -87,12 +91,10 @@ def contamination(widths: Floats, sets: Masks, hits: Cells) -> Floats:
     With u the width of A: ``1 + (1 - u) e / u`` inside, ``1 - e`` outside; the mean is 1. A set
     without cells is no bet.
     """
-    columns = sets.transpose(0, 2, 1)
+    once, columns = _ones(hits.shape[1]), sets.transpose(0, 2, 1)
     shares = widths @ columns
-    inside = columns[_numbers(len(columns))[:, None], hits]
-    odds = np.where(inside > 0, (1 - shares) / np.maximum(shares, LEAST_SHARE), 0.0)
-    outside = hits.shape[1] - inside.sum(axis=1)
-    logs = [
-        np.log1p(odds * part).sum(axis=1) + outside * np.log1p(-part) for part in CONTAMINATIONS
-    ]
-    return np.concatenate(logs, axis=1)
+    inside = columns[np.arange(len(columns))[:, None], hits]
+    odds = inside * ((1 - shares) / np.maximum(shares, LEAST_SHARE))
+    outside = hits.shape[1] - once @ inside
+    logs = once @ np.log1p(odds * _PARTS) + outside * np.log1p(-_PARTS)
+    return np.asarray(logs.transpose(1, 2, 0, 3).reshape(len(hits), -1))

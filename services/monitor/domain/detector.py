@@ -27,14 +27,14 @@ contaminations of 3, 10 and 30 % (`bets`). State: about 2 kB.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
-from typing import Protocol
+from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
 from services.monitor.domain import bets
 from services.monitor.domain.partition import Cells, Floats
-from services.monitor.domain.ranking import p_values
+from services.monitor.domain.ranking import indicators, p_values, running
 
 BLOCK = 10
 POOLED = 500.0
@@ -43,31 +43,6 @@ one small stratum know too much of its ranks: with 64 strata of 22 rows, and wid
 the run length was half of the promised one."""
 LOG_CEILING = 200.0
 DRAWN = 64
-
-
-class Detector(Protocol):
-    """Watches one partition in blocks of ten events; a dataclass of numbers and arrays, so that
-    it can be stored between any two calls.
-
-    The value is compared with the average run length in blocks over the detector's share of
-    the budget: under the reference its expectation after n blocks is at most n.
-    """
-
-    def calibrate(self, cells: Cells, strata: Cells) -> None:
-        """Take ``(n,)`` reference rows and the stratum of each; before the first block."""
-
-    def settle(self, cells: Cells, strata: Cells) -> float:
-        """Fold one block of ``(10,)`` cells and strata; the natural log of the value."""
-
-    def statistic(self) -> float:
-        """Natural log of the value; -inf before the first block."""
-
-    def lately(self) -> tuple[Floats, Floats]:
-        """``(K,)`` watched events per cell, weights halving every 30 events, and what the
-        reference gives for them, in any unit."""
-
-    def restart(self) -> None:
-        """After an alarm: back to the reference; draws go on, they never repeat."""
 
 
 @dataclass(slots=True)
@@ -148,35 +123,25 @@ def detector(cells: int, ordered: bool, seed: int, strata: int = 1) -> Partition
     )
 
 
-def settle(detectors: Sequence[PartitionCTM], cells: Cells, strata: Cells) -> None:
+def settle(
+    detectors: Sequence[PartitionCTM],
+    cells: Cells,
+    strata: Cells,
+    among: Sequence[PartitionCTM] = (),
+) -> None:
     """Fold one block of each of D detectors at once: numpy's calls are dear, their length is not.
 
     Smaller partitions are filled up with cells of width 0.
 
     Args:
         cells, strata: ``(D, 10)``.
+        among: these and the ones that join them in other blocks, in an order that lasts.
     """
+    among = among or detectors
     stack = detectors[0].stack
-    if stack is None or not stack.holds(detectors):
-        stack = _Stack(detectors)
-    form, pooled = stack.form, stack.pooled
-    rows = stack.counts[stack.places, strata]
-    p = p_values(rows, cells, strata, np.array([found.draws() for found in detectors]))
-    totals = rows.sum(axis=2, keepdims=True)
-    lent = POOLED * pooled / np.maximum(pooled.sum(axis=2, keepdims=True), 1.0)
-    known = rows + lent + 0.5
-    widths = known / (totals + lent.sum(axis=2, keepdims=True) + form.sizes[:, None, None] / 2)
-    widths = widths * form.real[:, None, :]
-    hits = (np.cumsum(widths, axis=2) <= p[:, :, None]).sum(axis=2)
-    hits = np.minimum(hits, form.sizes[:, None] - 1)
-    gains = bets.gains(widths, stack.tilts[0], stack.tilts[1], form.sets, hits)
-    stack.values = np.minimum(np.logaddexp(stack.values, 0.0) + gains, LOG_CEILING)
-    stack.count(cells, strata, hits, widths)
-    logs = np.logaddexp.reduce(form.weights + stack.values, axis=1).tolist()
-    for place, found in enumerate(detectors):
-        found.log_values = stack.values[place, form.kept[place]]
-        found.value = logs[place]
-        found.blocks += 1
+    if stack is None or not stack.holds(among):
+        stack = _Stack(among)
+    stack.settle(detectors, cells, strata)
 
 
 class _Stack:
@@ -203,7 +168,7 @@ class _Stack:
         self.counts = np.zeros((size, tables, most))
         self.tilts = np.ones((2, size, len(bets.HALF_LIVES), most))
         self.recent = np.zeros((size, most))
-        self.values = np.full((size, self.form.weights.shape[1]), -np.inf)
+        self.values = np.full(self.form.stakes.shape, -np.inf)
         for place, found in enumerate(detectors):
             self._take(place, found)
         self.pooled = self.counts.sum(axis=1, keepdims=True)
@@ -214,18 +179,46 @@ class _Stack:
             for found, known in zip(detectors, self.members, strict=True)
         )
 
-    def count(self, cells: Cells, strata: Cells, hits: Cells, widths: Floats) -> None:
+    def settle(self, detectors: Sequence[PartitionCTM], cells: Cells, strata: Cells) -> None:
+        """Fold one block of some of the members, in their order."""
+        at = self._at(detectors)
+        form, places, pooled = self.form, self.places[at], self.pooled[at]
+        rows = self.counts[places, strata]
+        p = p_values(rows, cells, strata, np.array([found.draws() for found in detectors]))
+        lent = pooled * (POOLED / np.maximum(pooled.sum(axis=2, keepdims=True), 1.0))
+        known = (rows + lent + 0.5) * form.real[at]
+        widths = known / known.sum(axis=2, keepdims=True)
+        reached = running(widths) > p[:, :, None]
+        reached[:, :, -1] = True
+        hits = np.minimum(reached.argmax(axis=2), form.last[at])
+        seen, expected = self.tilts[:, at]
+        gains = bets.gains(widths, seen, expected, form.sets[at], hits)
+        values = np.minimum(np.log1p(np.exp(self.values[at])) + gains, LOG_CEILING)
+        self.values[at] = values
+        self._count(at, cells, hits, widths)
+        np.add.at(self.counts, (places, strata, cells), 1.0)
+        logs = np.log((np.exp(values) * form.stakes[at]).sum(axis=1)).tolist()
+        for found, value in zip(detectors, logs, strict=True):
+            found.value = value
+            found.blocks += 1
+        kept = self.values.take(form.kept)
+        for found, own in zip(self.members, form.parts, strict=True):
+            found.log_values = kept[own]
+
+    def _at(self, detectors: Sequence[PartitionCTM]) -> slice | list[int]:
+        if len(detectors) == len(self.members):
+            return slice(None)
+        number = {id(found): place for place, found in enumerate(self.members)}
+        return [number[id(found)] for found in detectors]
+
+    def _count(self, at: slice | list[int], cells: Cells, hits: Cells, widths: Floats) -> None:
         """Add a block's events, its hit pieces and the widths that these had."""
-        weights, kept = bets.fading(cells.shape[1])
-        one = _indicators(self.form.most)
-        landed = one[cells]
-        self.tilts *= kept
-        self.tilts[0] += weights @ one[hits]
-        self.tilts[1] += weights @ widths
-        self.recent *= kept[0]
-        self.recent += weights[0] @ landed
-        self.pooled += landed.sum(axis=1, keepdims=True)
-        np.add.at(self.counts, (self.places, strata, cells), 1.0)
+        one, weights = indicators(self.form.most), bets.fading(BLOCK)[0]
+        landed, fading = one.take(cells, axis=0), self.form.fading[at]
+        added = np.array([weights @ one.take(hits, axis=0), weights @ widths])
+        self.tilts[:, at] = self.tilts[:, at] * fading + added
+        self.recent[at] = self.recent[at] * fading[:, 0] + weights[0] @ landed
+        self.pooled[at] += landed.sum(axis=1, keepdims=True)
 
     def _take(self, place: int, found: PartitionCTM) -> None:
         tables, size = found.counts.shape
@@ -233,7 +226,7 @@ class _Stack:
         seen, expected = self.tilts[:, place, :, :size]
         counts[:], recent[:] = found.counts, found.recent
         seen[:], expected[:] = found.seen, found.expected
-        self.values[place, self.form.kept[place]] = found.log_values
+        self.values.ravel()[self.form.kept[self.form.parts[place]]] = found.log_values
         found.counts, found.recent, found.seen, found.expected = counts, recent, seen, expected
         found.stack = self
 
@@ -243,19 +236,22 @@ class _Form:
     """How detectors of several sizes lie in one array.
 
     Fields:
-        sizes: ``(D,)``, K each; most: the largest.
-        real: ``(D, most)`` 1 where a cell is one.
+        most: the largest K; last: ``(D, 1)`` each one's last cell.
+        real: ``(D, 1, most)`` 1 where a cell is one.
+        fading: ``(D, H, most)`` what a block leaves of the decayed counts.
         sets: ``(D, S, most)`` sets of cells that static bets are on, zeros where there is none.
-        kept: the places of each detector's bets among ``(4 + 3 S,)``.
-        weights: ``(D, 4 + 3 S)`` natural logs of the bets' stakes; -inf where there is none.
+        stakes: ``(D, 4 + 3 S)`` of the bets; 0 where there is none.
+        kept: flat places of all bets among those; parts: each detector's part of ``kept``.
     """
 
-    sizes: Cells
     most: int
+    last: Cells
     real: Floats
+    fading: Floats
     sets: Floats
-    kept: list[Cells]
-    weights: Floats
+    stakes: Floats
+    kept: Cells
+    parts: list[slice]
 
 
 @lru_cache(maxsize=4096)
@@ -264,20 +260,25 @@ def _form(kinds: tuple[tuple[int, bool], ...]) -> _Form:
     suspects = [bets.suspects(size, ordered) for size, ordered in kinds]
     broad = max(len(found) for found in suspects)
     plug_in, parts = len(bets.HALF_LIVES), len(bets.CONTAMINATIONS)
-    real = np.array([np.arange(most) < size for size, _ in kinds]).astype(np.float64)
+    real = np.array([np.arange(most) < size for size, _ in kinds])[:, None, :]
     sets = np.zeros((len(kinds), broad, most))
-    weights = np.full((len(kinds), plug_in + parts * broad), -np.inf)
+    stakes = np.zeros((len(kinds), plug_in + parts * broad))
     kept: list[Cells] = []
     for place, (size, ordered) in enumerate(kinds):
         mine = len(suspects[place])
         sets[place, :mine, :size] = suspects[place]
         static = [plug_in + part * broad + np.arange(mine) for part in range(parts)]
-        kept.append(np.concatenate([np.arange(plug_in), *static]))
-        weights[place, kept[-1]] = bets.log_weights(size, ordered)
-    sizes = np.array([size for size, _ in kinds], np.int64)
-    return _Form(sizes, most, real, sets, kept, weights)
-
-
-@cache
-def _indicators(size: int) -> Floats:
-    return np.eye(size)
+        own = np.concatenate([np.arange(plug_in), *static])
+        stakes[place, own] = np.exp(bets.log_weights(size, ordered))
+        kept.append(place * stakes.shape[1] + own)
+    ends = np.cumsum([0, *map(len, kept)]).tolist()
+    return _Form(
+        most=most,
+        last=np.array([[size - 1] for size, _ in kinds]),
+        real=real.astype(np.float64),
+        fading=np.where(real, bets.fading(BLOCK)[1], 1.0),
+        sets=sets,
+        stakes=stakes,
+        kept=np.concatenate(kept),
+        parts=[slice(*pair) for pair in pairwise(ends)],
+    )

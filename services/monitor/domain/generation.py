@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 Role = Literal["", "champion", "canary", "shadow"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Generation:
-    """One served answer.
+    """One served answer; not frozen, for every field of a frozen one takes a call to set.
 
     Fields:
         role: "" when the gateway did not say.

@@ -1,11 +1,17 @@
 """What is wrong with a prompt before anybody asks what it says."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import numpy as np
+
+from services.monitor.domain import evidence
 from services.monitor.domain.detector import BLOCK
+from services.monitor.domain.partition import Cells
 from services.monitor.domain.sample import Sample
+from services.monitor.domain.signal import Full, Signal
 
 LONGEST_BYTES: Final = 65_000
 """The gateway cuts prompts at 64 KiB."""
@@ -68,3 +74,17 @@ class Intake:
         if len(self.rows) > MOST_ROWS:
             del self.rows[0], self.strata[0]
         del self.generations[:-BLOCK], self.prompts[:-BLOCK]
+
+    def offer(self, signals: Sequence[Signal], strata: Cells) -> list[Full]:
+        """Give the block, ``(10,)`` strata, to those of the signals that watch the intake."""
+        cells = np.array(self.rows, np.int64).T
+        mine = [signal for signal in signals if signal.intake]
+        offered = [(each, each.offer(cells[each.columns], strata)) for each in mine]
+        return [(signal, last) for signal, last in offered if last is not None]
+
+    def grown(self, signal: Signal) -> list[str] | None:
+        """The block's prompts in the signal's cell that grew most; None if that is the good one."""
+        [channel] = signal.channels
+        grown = int(np.argmax([shift.growth for shift in channel.shifts()]))
+        cells = np.array([row[channel.column] for row in self.rows])
+        return evidence.recent(self.prompts, cells, grown) if grown else None

@@ -24,9 +24,11 @@ class CellShift:
         return self.observed - self.expected
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sample:
-    """One answered request. What is not known is nan, "" or None, and is not watched.
+    """One answered request; quicker to make than a frozen one.
+
+    What is not known is nan, "" or None, and is not watched.
 
     Fields:
         vector: ``(d,)`` float16 embedding of the prompt; ``(0,)`` when unknown.

@@ -201,8 +201,16 @@ class Signal:
         self.points = min(self.points + 1, HISTORY)
 
 
-def settle(signals: Sequence[Signal]) -> None:
-    """Settle the complete block of each of these, all at once."""
+Full = tuple[Signal, int]
+"""A signal whose block is complete, and the place of the event that completed it."""
+
+
+def settle(signals: Sequence[Signal], among: Sequence[Signal] = ()) -> None:
+    """Settle the complete block of each of these, all at once.
+
+    Args:
+        among: these and the ones that join them in other blocks, in an order that lasts.
+    """
     together: list[PartitionCTM] = []
     cells: list[Cells] = []
     strata: list[Cells] = []
@@ -216,7 +224,9 @@ def settle(signals: Sequence[Signal]) -> None:
             else:
                 channel.detector.settle(row, block[-1])
     if together:
-        settle_block(together, np.array(cells), np.array(strata))
+        found = [channel.detector for signal in among for channel in signal.channels]
+        every = [each for each in found if isinstance(each, PartitionCTM)]
+        settle_block(together, np.array(cells), np.array(strata), every)
     for signal in signals:
         signal.close()
 

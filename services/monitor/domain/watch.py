@@ -8,28 +8,28 @@ day can have counts of their own (`panel.Strata`). The reference is taken once, 
 promotion; it is never renewed by itself.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.monitor.domain import evidence
+from services.monitor.domain.block import Block
 from services.monitor.domain.copies import Ring, natural
 from services.monitor.domain.detector import BLOCK
 from services.monitor.domain.fitting import (
     MEAN_LOGPROB,
     PROMPT_EMBEDDING,
     Fit,
-    Flags,
     fit,
 )
 from services.monitor.domain.held import Collected, Held
 from services.monitor.domain.intake import Intake
 from services.monitor.domain.panel import Calibration, Strata, panel, strata
-from services.monitor.domain.partition import Cells, Vectors, unit
+from services.monitor.domain.partition import unit
 from services.monitor.domain.recent import Recent, fingerprint, recent
 from services.monitor.domain.sample import Alarm, Sample
-from services.monitor.domain.signal import Signal, settle
+from services.monitor.domain.signal import Full, Signal, settle
 from services.monitor.domain.telling import Lately, told
 
 __all__ = ["MEAN_LOGPROB", "PROMPT_EMBEDDING", "Alarm", "Sample", "Watch", "watch"]
@@ -119,7 +119,7 @@ class Watch:
             return []
         usable = self._comparable(sample.vector)
         near = usable and not self.bare and self.ring.add(sample.vector)
-        alarms = self._take_in(sample, near)
+        block, watched = self._take_in(sample, near), None
         if not usable:
             self.unusable += 1
         elif near and self.natural is False:
@@ -128,8 +128,8 @@ class Watch:
             vector = sample.vector[:0] if self.bare else sample.vector
             self.held.add(sample, vector, near)
             if len(self.held.generations) >= self._due():
-                alarms += self._advance()
-        return alarms
+                watched = self._advance()
+        return self._settle(block, watched) if block or watched else []
 
     def _renew(self) -> None:
         """Begin again: the stored state is of another form."""
@@ -153,21 +153,21 @@ class Watch:
         missing = self.wanted - self.collected
         return min(BLOCK, missing) if missing > 0 else BLOCK
 
-    def _advance(self) -> list[Alarm]:
-        """The fit part, a block of the calibration or a watched block is complete."""
+    def _advance(self) -> Block | None:
+        """The fit part, a block of the calibration or a watched block is complete: the latter."""
         if self.fit is None:
             self._fit()
-            return []
+            return None
         held, self.held = self.held, Held()
         table = held.table()
         cells = self.fit.assign(table)
         if self.watching:
-            return self._compare(self.fit, held, cells, table.vectors)
+            return Block(held, cells, table.vectors)
         self.collected += len(held.generations)
         self.calibration.add(held, cells)
         if self.collected >= self.wanted:
             self._complete(self.fit)
-        return []
+        return None
 
     def _fit(self) -> None:
         table = self.held.table()
@@ -206,55 +206,49 @@ class Watch:
         self.calibration = Collected()
         self.intake = Intake()
 
-    def _take_in(self, sample: Sample, near: bool) -> list[Alarm]:
+    def _take_in(self, sample: Sample, near: bool) -> Intake | None:
+        """Ten events of the intake, once they are complete and watched."""
         self.intake.add(sample, near)
         if not self.watching or len(self.intake.rows) < BLOCK:
-            return []
+            return None
         block, self.intake = self.intake, Intake()
-        cells, places = np.array(block.rows, np.int64).T, self.tables.places(block.strata)
-        watching = [signal for signal in self.signals if signal.intake and not signal.alarmed]
-        full: list[tuple[Signal, int]] = []
-        for signal in watching:
-            last = signal.offer(cells[signal.columns], places)
-            if last is not None:
-                full.append((signal, last))
-        settle([signal for signal, _ in full])
-        alarms: list[Alarm] = []
-        for signal, last in full:
-            if not signal.alarmed:
-                continue
-            grown = int(np.argmax([shift.growth for shift in signal.channels[0].shifts()]))
-            if not grown:  # fewer broken prompts or copies are no incident
-                signal.restart()
-                continue
-            shown = evidence.recent(block.prompts, cells[signal.columns[0]], grown)
-            alarms.append(self._alarm(signal, block.generations[last], shown, []))
-        return alarms
+        return block
 
-    def _compare(self, known: Fit, held: Held, cells: Cells, vectors: Vectors) -> list[Alarm]:
-        self.lately.add(held, cells)
-        places = self.tables.places(held.strata)
-        full: list[tuple[Signal, int]] = []
-        inside, latched = cells >= 0, self.latched
-        whole: Flags = np.all(inside, axis=1)
-        for signal in self.signals:
-            if signal.alarmed or signal.intake or (signal.cause == "input" and latched):
-                continue
-            rows, tables = cells[signal.columns], signal.tables(places, cells[0])
-            mine: Flags | None = inside[signal.columns[0]]
-            if signal.segment:
-                mine = mine & np.array([signal.segment in row for row in held.labels])
-            elif whole[signal.columns[0]]:
-                mine = None
-            last = signal.offer(rows, tables, vectors, mine)
-            if last is not None:
-                full.append((signal, last))
-        settle([signal for signal, _ in full])
+    def _settle(self, block: Intake | None, watched: Block | None) -> list[Alarm]:
+        """What the blocks that this event completes say, all their signals settled at once."""
+        latched = self.latched
+        going = [
+            signal
+            for signal in self.signals
+            if not signal.alarmed and (signal.intake or not (latched and signal.cause == "input"))
+        ]
+        taken = block.offer(going, self.tables.places(block.strata)) if block else []
+        full: list[Full] = []
+        if watched:
+            self.lately.add(watched.held, watched.cells)
+            full = watched.offer(going, self.tables.places(watched.held.strata))
+        settle([signal for signal, _ in (*full, *taken)], going)
+        alarms = self._tell_intake(taken, block) if block else []
+        return alarms + self._tell(full, watched, self.fit) if watched and self.fit else alarms
+
+    def _tell(self, full: Sequence[Full], watched: Block, known: Fit) -> list[Alarm]:
         rang = [(signal, place) for signal, place in full if signal.alarmed]
         return [
-            self._alarm(signal, held.generations[place], *self.lately.shown(signal, known))
+            self._alarm(signal, watched.held.generations[place], *self.lately.shown(signal, known))
             for signal, place in self._told(rang)
         ]
+
+    def _tell_intake(self, taken: Sequence[Full], block: Intake) -> list[Alarm]:
+        alarms: list[Alarm] = []
+        for signal, last in taken:
+            if not signal.alarmed:
+                continue
+            shown = block.grown(signal)
+            if shown is None:  # fewer broken prompts or copies are no incident
+                signal.restart()
+            else:
+                alarms.append(self._alarm(signal, block.generations[last], shown, []))
+        return alarms
 
     def _alarm(
         self, signal: Signal, generation_id: str, after: list[str], former: list[str]

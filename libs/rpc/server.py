@@ -22,6 +22,9 @@ log = structlog.get_logger()
 
 MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
 DRAIN_S: Final = 10.0
+ACCEPT_S: Final = 120
+"""A call of a burst that is not accepted yet waits on: gRPC's own 30 s would end it as CANCELLED,
+which callers take for their own doing. Their deadlines still hold."""
 OPEN_SERVICES: Final = ("grpc.health.", "grpc.reflection.")
 
 
@@ -48,6 +51,7 @@ class RpcServer:
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
                 ("grpc.so_reuseport", 0),
+                ("grpc.server_max_unrequested_time_in_server", ACCEPT_S),
             ],
         )
         self._register(server)

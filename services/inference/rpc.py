@@ -23,7 +23,8 @@ from services.inference.wire.embeddings import checked_texts
 
 SERVICE: Final = messages.DESCRIPTOR.services_by_name["InferenceService"].full_name
 RETURN_MARGIN_S: Final = 0.1
-"""Left of the caller's deadline for saying that it has passed."""
+RETURN_SHARE: Final = 0.05
+"""Left of the caller's deadline for saying that it has passed: the smaller of both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class InferenceRpc(services.InferenceServiceServicer):
         wanted = wire.wanted(request)
         try:
             choices = await self._begin(wanted, context)
-            answers = await choices.whole(_budget_s(context))
+            answers = await choices.whole(budget_s(context.time_remaining()))
         except EngineFailed as failure:
             _give_up(failure)
         _say_who(choices.first, context)
@@ -53,7 +54,7 @@ class InferenceRpc(services.InferenceServiceServicer):
         wanted = wire.wanted(request)
         try:
             choices = await self._begin(wanted, context)
-            async with aclosing(choices.stream(_budget_s(context))) as pieces:
+            async with aclosing(choices.stream(budget_s(context.time_remaining()))) as pieces:
                 async for index, piece in pieces:
                     made = choices.generations[index]
                     if isinstance(piece, Finish):
@@ -72,7 +73,9 @@ class InferenceRpc(services.InferenceServiceServicer):
 
     async def _begin(self, wanted: wire.Wanted, context: Any) -> Choices:
         table = self._table(context)
-        return await Choices.begin(self.answer, table, wanted.ask, wanted.n, _budget_s(context))
+        return await Choices.begin(
+            self.answer, table, wanted.ask, wanted.n, budget_s(context.time_remaining())
+        )
 
     def _table(self, context: Any) -> Table:
         key = auth.bearer(context.invocation_metadata())
@@ -89,9 +92,11 @@ def _say_who(generation: Generation, context: Any) -> None:
         context.set_trailing_metadata((("x-perennial-provider", generation.provider),))
 
 
-def _budget_s(context: Any) -> float | None:
-    left_s = context.time_remaining()
-    return None if left_s is None else max(left_s - RETURN_MARGIN_S, 0.001)
+def budget_s(left_s: float | None) -> float | None:
+    """Of a caller's time for its answer; None for no deadline."""
+    if left_s is None:
+        return None
+    return max(left_s - min(RETURN_MARGIN_S, RETURN_SHARE * left_s), 0.001)
 
 
 def _give_up(failure: EngineFailed) -> NoReturn:

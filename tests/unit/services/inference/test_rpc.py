@@ -16,7 +16,7 @@ from protos.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
 from services.inference.domain.release import Role, Route
 from services.inference.domain.serving import Limits, Serving
 from services.inference.ports import EngineFailed
-from services.inference.rpc import SERVICE
+from services.inference.rpc import SERVICE, budget_s
 from tests.unit.services.inference.doors import Doors
 from tests.unit.services.inference.fakes import CHAMPION, KEY, answer_of, eventually, release, table
 
@@ -125,6 +125,13 @@ async def test_an_application_whose_first_release_is_not_here_yet_is_asked_to_co
     found = details(failure.value)
     assert found["ErrorInfo"].reason == "NO_RELEASE_READY"
     assert found["RetryInfo"].retry_delay.ToMilliseconds() == 1000
+
+
+@pytest.mark.parametrize(("left", "given"), [(None, None), (0.4, 0.38), (1.0, 0.95), (60, 59.9)])
+def test_a_twentieth_of_a_deadline_is_left_for_saying_that_it_passed(
+    left: float | None, given: float | None
+) -> None:
+    assert budget_s(left) == pytest.approx(given)
 
 
 async def test_the_callers_deadline_is_the_engines(

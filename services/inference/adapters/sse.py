@@ -1,70 +1,38 @@
-"""Server-sent events of a stranger: bounded lines, bounded whole, bounded time."""
+"""Server-sent events of a stranger: bounded lines."""
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final
 
 from services.inference.ports import EngineFailed
 
 MAX_LINE_BYTES: Final = 256 * 1024
-MAX_BYTES: Final = 8 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """``ends_s`` is of the event loop's clock."""
-
-    ends_s: float
-    line_bytes: int = MAX_LINE_BYTES
-    whole_bytes: int = MAX_BYTES
 
 
 @dataclass(slots=True)
-class Chunks:
-    """What arrives, until its end. An iterator, not a generator: nobody has to close it.
+class Data:
+    """The value of each ``data:`` line, out of chunks that end anywhere."""
 
-    The time limit is around each wait and never around the reader of these chunks.
-    """
+    line_bytes: int = MAX_LINE_BYTES
+    rest: bytes = b""
 
-    source: AsyncIterator[bytes]
-    bounds: Bounds
-    seen: int = 0
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """The values that are whole now.
 
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        """Raises `EngineFailed`: ``deadline``, or ``engine_error`` above the bound."""
-        try:
-            async with asyncio.timeout_at(self.bounds.ends_s):
-                chunk = await anext(self.source)
-        except TimeoutError:
-            raise EngineFailed("the answer took too long", code="deadline") from None
-        self.seen += len(chunk)
-        if self.seen > self.bounds.whole_bytes:
-            raise EngineFailed("the provider's answer is too large", code="engine_error")
-        return chunk
-
-
-async def data(source: AsyncIterator[bytes], bounds: Bounds) -> AsyncGenerator[bytes, None]:
-    """The value of each ``data:`` line.
-
-    Raises:
-        EngineFailed: as `Chunks`, or ``engine_error`` for what is no event stream.
-    """
-    rest = b""
-    async for chunk in Chunks(source, bounds):
-        *lines, rest = (rest + chunk).split(b"\n")
-        if len(rest) > bounds.line_bytes:
+        Raises:
+            EngineFailed: ``engine_error`` for what is no event stream.
+        """
+        *lines, self.rest = (self.rest + chunk).split(b"\n")
+        if len(self.rest) > self.line_bytes:
             raise EngineFailed("the provider's line is too long", code="engine_error")
         for line in lines:
-            value = _value(line.rstrip(b"\r"))
-            if value:
+            if value := _value(line.rstrip(b"\r")):
                 yield value
-    value = _value(rest.strip())
-    if value:
-        yield value
+
+    def end(self) -> Iterator[bytes]:
+        """The last one, if its line does not end. Raises as `feed`."""
+        if value := _value(self.rest.strip()):
+            yield value
 
 
 def _value(line: bytes) -> bytes:

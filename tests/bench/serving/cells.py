@@ -4,9 +4,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from tests.bench.serving.event_cells import events, memory
+from tests.bench.serving.event_cells import events
 from tests.bench.serving.figures import Result
+from tests.bench.serving.leaving_cells import leaving
+from tests.bench.serving.memory_cells import crowd, engine_memory, memory
 from tests.bench.serving.mock_cells import before_a_mock
+from tests.bench.serving.rollout_cells import rollout
 from tests.bench.serving.triton_cells import before_triton, frames
 
 Cell = Callable[[Path, int, float], list[Result]]
@@ -17,4 +20,8 @@ CELLS: Final[Mapping[str, Cell]] = {
     "frames": frames,
     "events": events,
     "memory": memory,
+    "crowd": crowd,
+    "engine-memory": engine_memory,
+    "leaving": leaving,
+    "rollout": rollout,
 }

@@ -42,6 +42,10 @@ class Gateway:
     pid: int
     rpc_port: int = 0
 
+    @property
+    def rpc_address(self) -> str:
+        return f"127.0.0.1:{self.rpc_port}"
+
 
 def chat(model: str) -> str:
     return json.dumps({"model": model, "messages": QUESTION, "max_tokens": 32, "temperature": 0})

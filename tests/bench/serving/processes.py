@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
+
 from infra.local.home import REPO
 
 SERVER_CORE: Final = "0"
@@ -51,6 +53,14 @@ def running(
                 os.killpg(process.pid, number)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(8)
+
+
+def on_core(pid: int, core: str) -> None:
+    """Move a process and its children."""
+    process = psutil.Process(pid)
+    for part in (process, *process.children(recursive=True)):
+        move = ["taskset", "-apc", core, str(part.pid)]
+        subprocess.run(move, check=True, capture_output=True)
 
 
 def listening(port: int, process: "subprocess.Popen[bytes]", within_s: float) -> bool:

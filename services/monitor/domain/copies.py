@@ -6,6 +6,7 @@ near copies as well, repeating is how this traffic is (buttons, templates), and 
 draws like any other.
 """
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -41,10 +42,10 @@ class Ring:
             self.rows, self.cursor = np.zeros((WINDOW, len(vector)), np.float16), 0
             self.units = unit(self.rows)
         full = vector.astype(np.float32)
-        length = float(np.sqrt(full @ full))
+        length = math.sqrt(full @ full)
         if length > 0:
             full /= length
-        near = bool((self.units @ full).max() > NEAR)
+        near = bool(np.maximum.reduce(self.units @ full) > NEAR)
         self.rows[self.cursor] = vector
         self.units[self.cursor] = full
         self.cursor = (self.cursor + 1) % WINDOW

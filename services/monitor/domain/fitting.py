@@ -150,36 +150,33 @@ class Fit:
     def assign(self, table: Table) -> Cells:
         """``(C, n)`` cells, -1 where the sample says nothing to the column."""
         size = len(table)
-        familiar = np.ones(size, bool)
-        rows: dict[str, list[Cells]] = {}
+        found: list[Cells] = []
+        unfamiliar: Flags | None = None
         if self.embedding is not None:
             distances = self.embedding.distances(table.vectors)
-            clusters = self.embedding.clusters(table.vectors)
-            rows[PROMPT_EMBEDDING] = [clusters, self.embedding.bins(distances)]
-            familiar = distances <= self.embedding.familiar
+            found = [self.embedding.clusters(table.vectors), self.embedding.bins(distances)]
+            unfamiliar = distances > self.embedding.familiar
         given = inputs(table.vectors, table.numbers["length"]) if self.residuals else None
         for kind in self.started:
             if kind.form == "embedding":
                 continue
-            usable = familiar if kind.familiar else np.ones(size, bool)
-            rows[kind.name] = [self._cells(kind, table, given, usable)]
-        found = [row for kind in self.started for row in rows[kind.name]]
+            cells = self._cells(kind, table, given)
+            if kind.familiar and unfamiliar is not None:
+                cells[unfamiliar] = -1
+            found.append(cells)
         return np.array(found, np.int64).reshape(-1, size)
 
-    def _cells(self, kind: Kind, table: Table, given: Floats | None, usable: Flags) -> Cells:
+    def _cells(self, kind: Kind, table: Table, given: Floats | None) -> Cells:
         if kind.form == "word":
-            words = table.words.get(kind.name) or [""] * len(table)
-            known = np.array([bool(word) for word in words])
-            return np.where(usable & known, self.words[kind.name].cells(words), -1)
+            return self.words[kind.name].cells(table.words.get(kind.name) or [""] * len(table))
         numbers = table.numbers.get(kind.name, np.full(len(table), np.nan))
-        known = np.isfinite(numbers)
-        filled = np.where(known, numbers, 0.0)
         if kind.name in self.scalars:
-            cells = self.scalars[kind.name].bins(filled)
+            cells = self.scalars[kind.name].bins(numbers)
         else:
             assert given is not None
-            cells = self.residuals[kind.name].bins(given, filled)
-        return np.where(usable & known, cells, -1)
+            cells = self.residuals[kind.name].bins(given, numbers)
+        cells[~np.isfinite(numbers)] = -1
+        return cells
 
 
 def fit(table: Table, seed: int, natural: bool, prompts: Sequence[str] = ()) -> Fit:

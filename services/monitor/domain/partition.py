@@ -61,6 +61,8 @@ class EmbeddingCells:
 def unit(vectors: NDArray[np.floating]) -> Vectors:
     """``(n, d)`` scaled to length 1; a zero vector stays."""
     full = vectors.astype(np.float32)
+    if not full.size:
+        return full
     lengths = np.linalg.norm(full, axis=1, keepdims=True)
     return np.asarray(full / np.where(lengths > 0, lengths, 1), np.float32)
 

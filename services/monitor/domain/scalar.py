@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,23 +32,28 @@ class ScalarBins:
         return [*marks, f">= {self.edges[-1]:.4g}"]
 
     def bins(self, numbers: Floats) -> Cells:
-        """``(n,)`` finite -> ``(n,)``."""
-        return np.searchsorted(self.edges, numbers, side="right").astype(np.int64)
+        """``(n,)`` -> ``(n,)``."""
+        return np.asarray(self.edges.searchsorted(numbers, side="right"), np.int64)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Words:
     """The commonest words of the fit part, each a cell; the last cell is for all others."""
 
     known: list[str]
+    places: dict[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self.places = {word: place for place, word in enumerate(self.known)} | {"": -1}
 
     @property
     def labels(self) -> list[str]:
         return [*self.known, "another"]
 
     def cells(self, words: Sequence[str]) -> Cells:
-        places = {word: place for place, word in enumerate(self.known)}
-        return np.array([places.get(word, len(places)) for word in words], np.int64)
+        """``(n,)``, -1 for ""."""
+        places, another = self.places, len(self.known)
+        return np.array([places.get(word, another) for word in words], np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,7 @@ class ResidualBins:
     def bins(self, given: Floats, numbers: Floats) -> Cells:
         """``(n, d + 1)`` and ``(n,)`` -> ``(n,)`` bin of the residual."""
         residuals = numbers - self.level - _centred(given, self.mean) @ self.slope
-        return np.searchsorted(self.edges, residuals, side="right").astype(np.int64)
+        return np.asarray(self.edges.searchsorted(residuals, side="right"), np.int64)
 
 
 def inputs(vectors: Vectors, log_lengths: Floats) -> Floats:

@@ -136,17 +136,19 @@ class Ledger:
 
     Fields:
         keys: of the objectives, in the order of the columns.
-        standings: by key.
+        standings: by key; aligned: the objectives that were aligned last.
     """
 
     keys: list[str] = field(default_factory=list)
     minutes: Counts = field(default_factory=lambda: counts(MINUTE_S, 0, 0))
     hours: Counts = field(default_factory=lambda: counts(HOUR_S, 0, 0))
     standings: dict[str, Standing] = field(default_factory=dict)
+    aligned: Sequence[Objective] | None = field(init=False, default=None, repr=False, compare=False)
 
     def add(self, objectives: Sequence[Objective], answer: Generation, at: float) -> None:
         """Count one answer, given at ``at`` seconds since 1970."""
-        self._align(objectives)
+        if objectives is not self.aligned:
+            self._align(objectives)
         found = [bad(objective, answer) for objective in objectives]
         self.minutes.add(at, found)
         self.hours.add(at, found)
@@ -204,6 +206,7 @@ class Ledger:
 
     def _align(self, objectives: Sequence[Objective]) -> None:
         """Columns for these objectives; those that were there before keep their counts."""
+        self.aligned = objectives
         keys = [objective.key for objective in objectives]
         if keys == self.keys:
             return

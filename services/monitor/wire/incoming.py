@@ -30,6 +30,10 @@ MAX_DIMENSIONS: Final = 4096
 
 MAX_NAME: Final = 200
 
+SIGNLESS: Final = np.uint16(0x7FFF)
+INFINITE: Final = 0x7C00
+"""Bits of a half-precision infinity; what is above is not a number."""
+
 NO_VECTOR: Final = np.zeros(0, np.float16)
 
 ROLES: Final[dict[int, Role]] = {
@@ -97,7 +101,7 @@ def generation(
         provider=event.provider[:MAX_NAME],
         request_model=event.request_model[:MAX_NAME],
         response_model=event.response_model[:MAX_NAME],
-        labels=dict(event.labels),
+        labels=dict(event.labels) if event.labels else {},
         language=language(event.prompt) if watched else "",
     )
 
@@ -186,7 +190,6 @@ def _vector(data: bytes) -> NDArray[np.float16]:
         return NO_VECTOR
     if len(data) % 2 or len(data) > 2 * MAX_DIMENSIONS:
         raise Poison(f"an embedding of {len(data)} bytes", code="bad_embedding")
-    vector = np.frombuffer(data, np.dtype("<f2")).astype(np.float16)
-    if not np.isfinite(vector).all():
+    if (np.frombuffer(data, np.dtype("<u2")) & SIGNLESS).max() >= INFINITE:
         raise Poison("an embedding with inf or nan", code="bad_embedding")
-    return vector
+    return np.frombuffer(data, np.dtype("<f2"))

@@ -91,7 +91,7 @@ def compare(application: Name, model: Model = "", as_json: show.AsJson = False) 
 @app.command()
 def build(
     application: Name,
-    precision: Annotated[str, typer.Option(help="q8_0, f16, q4_1; of GPUs fp8, ...")],
+    precision: Annotated[str, typer.Option(help="q8_0, f16, q4_1, q8_0-drop2; of GPUs fp8, ...")],
     runtime: Annotated[str, typer.Option(help="openvino-genai, tensorrt-llm.")] = "openvino-genai",
     release: Annotated[str, typer.Option(help="Of another release than the champion.")] = "",
     wait: Annotated[bool, typer.Option(help="Wait for its end; exit 1 when it fails.")] = True,

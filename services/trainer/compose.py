@@ -30,6 +30,7 @@ from services.trainer.adapters.tables import BUILDS, OUTBOX, RUNS
 from services.trainer.adapters.tensorrt.builder import TensorRtLlmBuilder
 from services.trainer.adapters.tensorrt.host import hardware, insist_on_image
 from services.trainer.adapters.tensorrt.images import image
+from services.trainer.adapters.tensorrt.meter import TensorRtLlmMeter
 from services.trainer.adapters.tensorrt.plan import Plan
 from services.trainer.config import Settings, TensorRtSettings
 from services.trainer.handlers import (
@@ -122,7 +123,8 @@ def workbenches(settings: Settings) -> dict[str, Workbench]:
     benches = {builder.runtime: Workbench(builder, meter)}
     if settings.tensorrt is not None:
         gpus = gpu_builder(settings.tensorrt, settings.build_timeout_s)
-        benches[gpus.runtime] = Workbench(gpus)
+        gpu_meter = TensorRtLlmMeter(gpus, threads, settings.gate_rows)
+        benches[gpus.runtime] = Workbench(gpus, gpu_meter)
     return benches
 
 

@@ -110,7 +110,7 @@ class EngineBuilder(Protocol):
 @dataclass(frozen=True, slots=True)
 class Asked:
     """How a release asks its engine: ``decoding`` are the parameters of
-    `services.trainer.adapters.speak.Sampling`."""
+    `services.trainer.adapters.speech.Sampling`."""
 
     prompt_template: str
     decoding: Mapping[str, float]

@@ -274,7 +274,7 @@ class EngineOrder(_message.Message):
     runtime: _builtins.str
     """"openvino-genai" (default), "tensorrt-llm" """
     precision: _builtins.str
-    """"q8_0" (default), "f16", "q4_1"; "bf16", "fp8", "nvfp4", "int4_awq" """
+    """"q8_0" (default), "f16", "q4_1", "q8_0-drop2" without two layers; "bf16", "fp8", "nvfp4", "int4_awq" """
     max_logprob_difference: _builtins.float
     """mean absolute, nats per token; default 0.08"""
     max_loss_difference: _builtins.float

@@ -28,6 +28,8 @@ PRECISIONS: Final = {
     "tensorrt-llm": ("bf16", "fp8", "nvfp4", "int4_awq"),
 }
 """Of each runtime; the first is its default."""
+DROPPED: Final = re.compile(r"-drop[1-9]\d?\Z")
+"""After the precision of a CPU's engine: how many decoder layers are left out."""
 MEASURED: Final = frozenset(
     {"time_to_first_token", "time_per_output_token", "latency", "tokens_per_s", "cost"}
 )
@@ -169,7 +171,7 @@ def _engine_problems(engine: EnginePolicy) -> Iterator[str]:
     known = PRECISIONS.get(engine.runtime)
     if known is None:
         yield f"engine.runtime {engine.runtime[:80]!r}: one of {sorted(PRECISIONS)}"
-    elif engine.precision not in known:
+    elif _precision(engine) not in known:
         yield f"engine.precision {engine.precision[:80]!r}: of {engine.runtime} one of {known}"
     yield from outside(
         (
@@ -178,6 +180,11 @@ def _engine_problems(engine: EnginePolicy) -> Iterator[str]:
             ("engine.max_first_token_s", engine.max_first_token_s, 1e-3, 3600),
         )
     )
+
+
+def _precision(engine: EnginePolicy) -> str:
+    pruned = engine.runtime == "openvino-genai"
+    return DROPPED.sub("", engine.precision) if pruned else engine.precision
 
 
 def _objective_problems(objectives: tuple[Objective, ...]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType, TokenType, qua
 from numpy.typing import NDArray
 from safetensors import safe_open
 
+from services.trainer.adapters.layers import in_place, kept
 from services.trainer.adapters.weights import check_safetensors
 
 _LAYER = {
@@ -53,19 +54,23 @@ def convert(
     Args:
         model_dir: the base model's ``config.json``, ``tokenizer.json``, ``chat_template.jinja``.
         weights: merged safetensors under the names of transformers' Llama.
-        precision: ``q8_0``, ``f16``, or ``q4_1`` (embeddings stay in ``q8_0``).
+        precision: ``q8_0``, ``f16``, or ``q4_1`` (embeddings stay in ``q8_0``); ``q8_0-drop2``
+            leaves out the two decoder layers before the last one.
         told: the share that is done.
     Raises:
-        ValueError: the architecture is not Llama, or a tensor has no GGUF name.
+        ValueError: the architecture is not Llama, a tensor has no GGUF name, or it has no so
+            many layers to leave out.
     """
     check_safetensors(weights)
     config = json.loads((model_dir / "config.json").read_text())
     if config["model_type"] != "llama":
         raise ValueError(f"no GGUF mapping for {config['model_type']} models")
+    precision, _, dropped = precision.partition("-drop")
     kind, file_type = _TYPES[precision]
+    layers = kept(config["num_hidden_layers"], int(dropped or 0))
     writer = GGUFWriter(str(out), "llama")
     writer.add_file_type(file_type)
-    _add_hyperparameters(writer, config)
+    _add_hyperparameters(writer, config | {"num_hidden_layers": len(layers)})
     _add_tokenizer(writer, model_dir, config)
     with safe_open(str(weights), framework="pt") as file:
         names = sorted(file.keys())
@@ -74,9 +79,11 @@ def convert(
                 told(number / len(names))
             if name == "lm_head.weight" and config.get("tie_word_embeddings"):
                 continue
+            if (place := in_place(name, layers)) is None:
+                continue
             tensor = file.get_tensor(name).float().numpy()
             wanted = _EMBEDDED.get(kind, kind) if name in _VOCABULARY else kind
-            _add_tensor(writer, name, _rotary_order(name, tensor, config), wanted)
+            _add_tensor(writer, place, _rotary_order(name, tensor, config), wanted)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -1,6 +1,7 @@
 """The measuring job: an engine beside the weights that it was made of.
 
-Runs in the model environment: ``python -m services.trainer.adapters.measure WORKDIR``.
+Runs in the model environment: ``python -m services.trainer.adapters.measure WORKDIR``; for an
+engine of TensorRT-LLM in its image.
 Reads ``job.json``; prints ``{"event": "measured", "done": share}`` lines; writes
 ``measured.json``, or ``error.json`` where no attempt can succeed.
 
@@ -28,7 +29,7 @@ from services.trainer.adapters.chat import ChatTokens
 from services.trainer.adapters.files import write_json
 from services.trainer.adapters.pairs import BadDataset, read_named_rows
 from services.trainer.adapters.reference import Pair, load, scored
-from services.trainer.adapters.speak import Answer, Engine, Sampling
+from services.trainer.adapters.speech import Answer, Sampling, Speaker
 
 STREAMS = (1, 4, 8)
 SOLO = 2
@@ -41,20 +42,35 @@ Tell = Callable[[float], None]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """``job.json``. ``rows`` and ``tokens`` bound what is scored, ``row_tokens`` one row."""
+    """``job.json``. ``rows`` and ``tokens`` bound what is scored, ``row_tokens`` one row.
 
-    gguf: str
+    ``model``: directory of a TensorRT-LLM engine, in the place of ``gguf``.
+    """
+
     base_model: str
     weights: str
     held_out: str
     prompt_template: str
     threads: int
+    gguf: str = ""
+    model: str = ""
     rows: int = 16
     tokens: int = 6000
     row_tokens: int = 1024
     probes: int = 8
     new_tokens: int = 32
     decoding: dict[str, Any] = field(default_factory=dict)
+
+
+def loaded(job: Job) -> Speaker:
+    """Neither runtime's libraries are in the other's environment."""
+    if job.model:
+        from services.trainer.adapters.tensorrt.speak import Engine as GpuEngine
+
+        return GpuEngine(Path(job.model))
+    from services.trainer.adapters.speak import Engine
+
+    return Engine(Path(job.gguf))
 
 
 def choose(job: Job, tokens: ChatTokens) -> tuple[list[Pair], int]:
@@ -82,7 +98,7 @@ def measure(job: Job, tell: Tell) -> dict[str, Any]:
     """All figures of `services.trainer.domain.gate.Measured`."""
     tokenizer = AutoTokenizer.from_pretrained(job.base_model, local_files_only=True)
     pairs, left_out = choose(job, ChatTokens(tokenizer, job.prompt_template))
-    engine = Engine(Path(job.gguf))
+    engine = loaded(job)
     tell(0.2)
     given = engine.score([pair.ids for pair in pairs])
     tell(0.4)
@@ -95,7 +111,7 @@ def measure(job: Job, tell: Tell) -> dict[str, Any]:
     }
     spoken, _ = runs[max(runs)]
     identical = _repeated(engine, prompts, spoken, job)
-    del engine
+    engine.close()
     gc.collect()
     tell(0.6)
     model = load(Path(job.base_model), Path(job.weights))
@@ -136,7 +152,7 @@ def measure(job: Job, tell: Tell) -> dict[str, Any]:
 
 
 def _timed(
-    engine: Engine, prompts: Sequence[list[int]], streams: int, new_tokens: int
+    engine: Speaker, prompts: Sequence[list[int]], streams: int, new_tokens: int
 ) -> tuple[list[Answer], float]:
     """Answers of the first probes, ``streams`` at a time, and new tokens per second."""
     rounds = [prompts[:1], prompts[1:2]][:SOLO] if streams == 1 else [prompts[:streams]]
@@ -151,7 +167,7 @@ def _timed(
 
 
 def _repeated(
-    engine: Engine, prompts: Sequence[list[int]], spoken: Sequence[Answer], job: Job
+    engine: Speaker, prompts: Sequence[list[int]], spoken: Sequence[Answer], job: Job
 ) -> list[int]:
     """Of each prompt's repeated answers, those that are its first one to the last token; as its
     release will ask, each time in other company. ``spoken`` were answered greedily."""

@@ -3,25 +3,23 @@
 Both are processes of the model environment.
 """
 
-import asyncio
 import json
+import re
 import subprocess
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from libs.faults import Fatal, Poison, Retryable
-from libs.runtime.child import Exit, run_child
-from services.trainer.adapters.process import environment
+from libs.faults import Fatal, Poison
+from libs.runtime.child import run_child
+from services.trainer.adapters.process import environment, patience, succeeded
 from services.trainer.domain.engine import NO_BUILDER, Target
 from services.trainer.ports import Asked, Built, Source, Told
 
 RUNTIME: Final = "openvino-genai"
 MEDIA_TYPE: Final = "application/vnd.gguf"
-PRECISIONS: Final = ("q8_0", "f16", "q4_1")
-AGAIN_S: Final = 1.0
+PRECISION: Final = re.compile(r"(q8_0|f16|q4_1)(-drop[1-9]\d?)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +42,9 @@ class OpenVinoBuilder:
         return RUNTIME
 
     def target(self, precision: str) -> Target:
-        if precision not in PRECISIONS:
-            raise Poison(
-                f"{RUNTIME} has no precision {precision!r}, only {', '.join(PRECISIONS)}",
-                code=NO_BUILDER,
-            )
+        if not PRECISION.fullmatch(precision):
+            told = f"{RUNTIME} has no precision {precision!r}, only q8_0, f16, q4_1; q8_0-drop2"
+            raise Poison(told, code=NO_BUILDER)
         return Target(RUNTIME, self.current_version, precision, "cpu")
 
     async def build(self, source: Source, target: Target, work: Path, told: Told) -> Built:
@@ -59,14 +55,14 @@ class OpenVinoBuilder:
         def on_line(line: Mapping[str, Any]) -> None:
             told("quantizing", float(line["done"]))
 
-        async with _patience(self.timeout_s, "the conversion"):
+        async with patience(self.timeout_s, "the conversion"):
             ended = await run_child(
                 [str(part) for part in [*command, target.precision]],
                 cwd=work,
                 env=environment(self.threads),
                 on_line=on_line,
             )
-        _succeeded(work, ended)
+        succeeded(work, ended)
         template = (source.base_model / "chat_template.jinja").read_text()
         return Built(out, MEDIA_TYPE, source.base_model / "tokenizer.json", template)
 
@@ -103,11 +99,11 @@ class OpenVinoMeter:
         }
         (place / "job.json").write_text(json.dumps(job))
         command = [str(self.python), "-m", "services.trainer.adapters.measure", str(place)]
-        async with _patience(self.timeout_s, "the measuring"):
+        async with patience(self.timeout_s, "the measuring"):
             ended = await run_child(
                 command, cwd=place, env=environment(self.threads), on_line=lambda _: None
             )
-        _succeeded(place, ended)
+        succeeded(place, ended)
         return (place / "measured.json").read_text()
 
 
@@ -122,32 +118,3 @@ def version_in(python: Path) -> str:
     if told.returncode:
         raise Fatal(f"{python} has no {RUNTIME}: {told.stderr.strip()[-200:]}")
     return told.stdout.strip()
-
-
-def _succeeded(work: Path, ended: Exit) -> None:
-    """
-    Raises:
-        Poison: what the child said itself.
-        Retryable: it died.
-    """
-    if not ended.status:
-        return
-    try:
-        told = json.loads((work / "error.json").read_text())
-    except (OSError, ValueError):
-        words = ended.stderr_tail[-500:]
-        raise Retryable(f"died with status {ended.status}: {words}", after_s=AGAIN_S) from None
-    raise Poison(told["reason"], code=told["code"])
-
-
-@asynccontextmanager
-async def _patience(seconds: float, what: str) -> AsyncIterator[None]:
-    """
-    Raises:
-        Retryable: the time is over.
-    """
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError as error:
-        raise Retryable(f"{what} took longer than {seconds:g} s") from error

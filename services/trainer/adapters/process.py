@@ -1,17 +1,21 @@
 """The training job as a child process in the model environment."""
 
+import asyncio
+import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from libs.faults import Poison
+from libs.faults import Poison, Retryable
 from libs.runtime.child import Exit, run_child
 from libs.runtime.config import RUNNER_VARIABLES
 from services.trainer.adapters.weights import RefusedFile, check_safetensors
 
 ROOT: Final = Path(__file__).resolve().parents[3]
+AGAIN_S: Final = 1.0
 _INHERITED: Final = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "TMPDIR", *RUNNER_VARIABLES)
 
 
@@ -51,3 +55,33 @@ def guard(path: Path) -> None:
         check_safetensors(path)
     except RefusedFile as error:
         raise Poison(str(error), code="refused_file") from error
+
+
+def succeeded(work: Path, ended: Exit) -> None:
+    """Of a child that leaves ``error.json`` in ``work`` where no attempt can succeed.
+
+    Raises:
+        Poison: what the child said itself.
+        Retryable: it died.
+    """
+    if not ended.status:
+        return
+    try:
+        told = json.loads((work / "error.json").read_text())
+    except (OSError, ValueError):
+        words = ended.stderr_tail[-500:]
+        raise Retryable(f"died with status {ended.status}: {words}", after_s=AGAIN_S) from None
+    raise Poison(told["reason"], code=told["code"])
+
+
+@asynccontextmanager
+async def patience(seconds: float, what: str) -> AsyncIterator[None]:
+    """
+    Raises:
+        Retryable: the time for ``what`` is over.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise Retryable(f"{what} took longer than {seconds:g} s") from error

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,33 +14,10 @@ import numpy
 import openvino
 import openvino_genai as genai
 
+from services.trainer.adapters.speech import GREEDY, Answer, Sampling
+
 CACHE_BLOCKS = 512
 """Of 32 tokens: eight long answers at once, 240 MB for a model of 135 M weights."""
-
-
-@dataclass(slots=True)
-class Answer:
-    """New token ids, their log-probabilities, and when they came, s after the request."""
-
-    ids: list[int] = field(default_factory=list)
-    log_probs: list[float] = field(default_factory=list)
-    first_s: float = 0.0
-    last_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """As the served engine takes them; ``temperature`` 0 is greedy, ``top_k`` 0 takes all."""
-
-    temperature: float = 0.0
-    top_p: float = 1.0
-    top_k: int = 0
-    frequency_penalty: float = 0.0
-    presence_penalty: float = 0.0
-    seed: int = 1
-
-
-GREEDY = Sampling()
 
 
 class Engine:
@@ -56,7 +32,6 @@ class Engine:
         self._number = 0
 
     def score(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
-        """Log-probability of every token but the first, given those before it."""
         found = self._run(sequences, 1, GREEDY, echo=True)
         return [
             answer.log_probs[1 : len(ids)] for answer, ids in zip(found, sequences, strict=True)
@@ -65,8 +40,10 @@ class Engine:
     def answer(
         self, prompts: Sequence[Sequence[int]], max_new_tokens: int, sampling: Sampling = GREEDY
     ) -> list[Answer]:
-        """Answers, all at once."""
         return self._run(prompts, max_new_tokens, sampling, echo=False)
+
+    def close(self) -> None:
+        self._pipeline = None
 
     def _run(
         self,

@@ -35,10 +35,10 @@ LOG: Final = "build.log"
 
 @dataclass(frozen=True, slots=True)
 class Workbench:
-    """What makes the engines of one runtime; without a meter none of them passes its gate."""
+    """What makes the engines of one runtime, and measures them."""
 
     builder: EngineBuilder
-    meter: EngineMeter | None = None
+    meter: EngineMeter
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,8 @@ class _Attempt:
         bench = self.build.benches.get(order.runtime)
         if bench is None:
             known = ", ".join(sorted(self.build.benches))
-            raise Poison(f"nothing here builds for {order.runtime}, only {known}", code=NO_BUILDER)
+            told = f"nothing here builds for {order.runtime}, only {known}"
+            raise Poison(f"{told}: see the trainer's README, Engines", code=NO_BUILDER)
         made = await self._engine(order, bench.builder)
         figures = await self._figures(made, bench)
         self._at("judging", 0.0)
@@ -150,9 +151,7 @@ class _Attempt:
         )
 
     async def _figures(self, made: EngineBuilt, bench: Workbench) -> bytes:
-        """``measured.json``; empty where nothing here can measure such an engine."""
-        if bench.meter is None:
-            return b""
+        """``measured.json``."""
         request = self.request
         asked = building.asked(request)
         all_of_it = {
@@ -183,16 +182,12 @@ class _Attempt:
         Raises:
             Poison: ``bad_dataset``: too few rows; ``bad_engine``: it gives no numbers.
         """
-        verdict = None
-        if figures:
-            found = building.measured(figures)
-            try:
-                verdict = judge(order, found, made.engine.digest)
-            except ValueError as error:
-                raise Poison(str(error), code="bad_dataset") from error
-            building.judged(made, verdict, found)
-        else:
-            made.reasons.append(f"nothing here can measure {made.engine.hardware} engines")
+        found = building.measured(figures)
+        try:
+            verdict = judge(order, found, made.engine.digest)
+        except ValueError as error:
+            raise Poison(str(error), code="bad_dataset") from error
+        building.judged(made, verdict, found)
         told = building.report(made, order, verdict, figures)
         made.report.CopyFrom(self.build.store.put(told, JSON))
         self.note(f"{'passed' if made.passed else 'not passed'}: {'; '.join(made.reasons)}")

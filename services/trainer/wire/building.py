@@ -138,7 +138,7 @@ def measured(text: str | bytes) -> Measured:
     )
 
 
-def report(made: EngineBuilt, order: Order, verdict: Verdict | None, figures: str | bytes) -> bytes:
+def report(made: EngineBuilt, order: Order, verdict: Verdict, figures: bytes) -> bytes:
     """The gate's report: JSON with the verdict, the bounds and every row."""
     return json.dumps(
         {
@@ -154,8 +154,8 @@ def report(made: EngineBuilt, order: Order, verdict: Verdict | None, figures: st
                 "size_bytes": made.size_bytes,
             },
             "order": asdict(order),
-            "verdict": asdict(verdict) if verdict else None,
-            "measured": json.loads(figures) if figures else None,
+            "verdict": asdict(verdict),
+            "measured": json.loads(figures),
         },
         indent=1,
     ).encode()

@@ -6,13 +6,14 @@ import os
 import shlex
 import shutil
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from libs.faults import Poison, Retryable
-from libs.runtime.child import run_child
+from libs.runtime.child import Exit, run_child
+from services.trainer.adapters.process import patience
 from services.trainer.adapters.tensorrt import commands
 from services.trainer.adapters.tensorrt.commands import Command
 from services.trainer.adapters.tensorrt.plan import Flow, Plan, Shape, misfits, objections
@@ -81,29 +82,31 @@ class TensorRtLlmBuilder:
             raise Poison("; ".join(found), code=NO_BUILDER)
         hugging_face = await asyncio.to_thread(_lay_out, source, work / "hugging-face")
         steps = _steps(plan, hugging_face, work, self.calibration)
-        try:
-            async with asyncio.timeout(self.timeout_s):
-                for number, (name, command) in enumerate(steps):
-                    told(name, number / len(steps))
-                    await self._run(name, command, work)
-        except TimeoutError as error:
-            raise Retryable(f"the build took longer than {self.timeout_s:g} s") from error
+        async with patience(self.timeout_s, "the build"):
+            for number, (name, command) in enumerate(steps):
+                told(name, number / len(steps))
+                await self._step(name, command, work)
         told("packing", 0.0)
         tar = await asyncio.to_thread(self._pack, plan, steps, source, work)
         template = (source.base_model / "chat_template.jinja").read_text()
         return Built(tar, MEDIA_TYPE, source.base_model / "tokenizer.json", template)
 
-    async def _run(self, name: str, command: Command, work: Path) -> None:
-        image = self.plan.image
+    async def run(self, command: Command, work: Path, reads: Sequence[Path]) -> Exit:
+        """A command of the image in ``work``; it may read ``reads``."""
         if not self.inside:
-            command = commands.in_image(image, self.image_digest, work, command, self.calibration)
+            image = self.plan.image
+            command = commands.in_image(image, self.image_digest, work, command, reads)
         environment = {key: os.environ[key] for key in _ENVIRONMENT if key in os.environ}
         environment["HF_HUB_OFFLINE"] = "1"
         with (work / "commands.log").open("a") as log:
             log.write(shlex.join(command) + "\n")
-        ended = await run_child(
+        return await run_child(
             (*_INTO_THE_LOG, *command), cwd=work, env=environment, on_line=lambda _: None
         )
+
+    async def _step(self, name: str, command: Command, work: Path) -> None:
+        reads = (Path(self.calibration),) if self.calibration else ()
+        ended = await self.run(command, work, reads)
         if ended.status == NOT_FOUND:
             raise Poison(f"{name}: {command[0]} is not on this host", code=NO_BUILDER)
         if ended.status < 0:

@@ -1,5 +1,6 @@
 """The exact commands, for inside of the image. A test holds every flag to ``names.json``."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -91,19 +92,19 @@ def stock_models(plan: Plan, repository: Path, tokenizer_dir: Path) -> list[Comm
 
 
 def in_image(
-    image: Image, digest: str, work: Path, command: Command, calibration: str = ""
+    image: Image, digest: str, work: Path, command: Command, reads: Iterable[Path] = ()
 ) -> Command:
     """A command of the image, where docker and the NVIDIA container toolkit are.
 
     Args:
         digest: "sha256:…" of the image.
-        calibration: a directory that the command reads.
+        reads: directories that the command reads, beside ``work``.
     """
-    reads = ("-v", f"{calibration}:{calibration}:ro") if calibration else ()
+    read = [part for path in dict.fromkeys(reads) for part in ("-v", f"{path}:{path}:ro")]
     return (
         *("docker", "run", "--rm", "--init", "--gpus", "all", "--network", "none"),
         *("--shm-size=2g", "--ulimit", "memlock=-1", "--ulimit", "stack=67108864"),
-        *("-e", "HF_HUB_OFFLINE=1", "-v", f"{work}:{work}", *reads, "-w", str(work)),
+        *("-e", "HF_HUB_OFFLINE=1", "-v", f"{work}:{work}", *read, "-w", str(work)),
         image.pinned(digest),
         *command,
     )

@@ -124,7 +124,7 @@ class Foundry:
 
     trainer: Trainer
     builder: ScriptedBuilder = field(default_factory=ScriptedBuilder)
-    meter: ScriptedMeter | None = field(default_factory=ScriptedMeter)
+    meter: ScriptedMeter = field(default_factory=ScriptedMeter)
 
     @property
     def model(self) -> ModelVersion:

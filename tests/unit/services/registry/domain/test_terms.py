@@ -72,6 +72,12 @@ def test_each_runtime_has_its_own_precision() -> None:
     assert gpu.engine.precision == "bf16"
 
 
+def test_layers_may_be_left_out_of_a_cpus_engine() -> None:
+    pruned = complete(replace(BANK, engine=EnginePolicy(precision="q8_0-drop2")))
+
+    assert pruned.engine.precision == "q8_0-drop2"
+
+
 def test_completing_a_full_declaration_changes_nothing() -> None:
     full = complete(replace(objective(), serving=Serving(fallbacks=(BACKUP,))))
 
@@ -96,6 +102,11 @@ def test_completing_a_full_declaration_changes_nothing() -> None:
         (fallbacks(replace(BACKUP, prompt_cost=-1.0)), "serving.fallbacks[0].prompt_cost"),
         (replace(BANK, engine=EnginePolicy(runtime="cuda")), "engine.runtime"),
         (replace(BANK, engine=EnginePolicy(precision="fp8")), "engine.precision"),
+        (replace(BANK, engine=EnginePolicy(precision="q8_0-drop0")), "engine.precision"),
+        (
+            replace(BANK, engine=EnginePolicy(runtime="tensorrt-llm", precision="fp8-drop2")),
+            "engine.precision",
+        ),
         (replace(BANK, engine=EnginePolicy(max_loss_difference=-1)), "engine.max_loss_difference"),
         (objective(name="speed"), "objectives[0].name"),
         (objective(threshold=0.0), "objectives[0].threshold"),

@@ -1,0 +1,56 @@
+"""The measure of TensorRT-LLM engines: the measuring job, inside of the image."""
+
+import asyncio
+import json
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.trainer.adapters.process import ROOT, patience, succeeded
+from services.trainer.adapters.tensorrt.builder import MODEL, TensorRtLlmBuilder
+from services.trainer.ports import Asked, Source
+
+
+@dataclass(frozen=True, slots=True)
+class TensorRtLlmMeter:
+    """``services.trainer.adapters.measure`` on some rows.
+
+    Args:
+        builder: of the engines; the measure runs where its commands do.
+        rows: of the held-out rows, those that are scored; the same ones every time.
+    """
+
+    builder: TensorRtLlmBuilder
+    threads: int
+    rows: int
+
+    async def __call__(
+        self, engine: Path, source: Source, held_out: Path, asked: Asked, work: Path
+    ) -> str:
+        place = work / "measure"
+        place.mkdir()
+        await asyncio.to_thread(_unpack, engine, place)
+        job = {
+            "model": str(place / MODEL),
+            "base_model": str(source.base_model),
+            "weights": str(source.weights),
+            "held_out": str(held_out),
+            "prompt_template": asked.prompt_template,
+            "decoding": dict(asked.decoding),
+            "threads": self.threads,
+            "rows": self.rows,
+        }
+        (place / "job.json").write_text(json.dumps(job))
+        module = "services.trainer.adapters.measure"
+        command = ("env", f"PYTHONPATH={ROOT}", "python3", "-m", module, str(place))
+        reads = (ROOT / "services", source.base_model, source.weights.parent, held_out.parent)
+        async with patience(self.builder.timeout_s, "the measuring"):
+            ended = await self.builder.run(command, place, reads)
+        succeeded(place, ended)
+        return (place / "measured.json").read_text()
+
+
+def _unpack(tar: Path, out: Path) -> None:
+    """Our builder's own, by its digest."""
+    with tarfile.open(tar, "r:") as packed:
+        packed.extractall(out, filter="data")

@@ -1,1 +1,1 @@
-"""HTTP: one application factory, one server Part, one client, faults as problem+json."""
+"""HTTP: one application factory, one server Part, faults as problem+json."""

@@ -1,38 +1,70 @@
-"""Server-sent events of a stranger: bounded lines."""
+"""Server-sent events of a stranger: bounded lines, bounded whole, bounded time."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 from services.inference.ports import EngineFailed
 
 MAX_LINE_BYTES: Final = 256 * 1024
+MAX_BYTES: Final = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """``ends_s`` is of the event loop's clock."""
+
+    ends_s: float
+    line_bytes: int = MAX_LINE_BYTES
+    whole_bytes: int = MAX_BYTES
 
 
 @dataclass(slots=True)
-class Data:
-    """The value of each ``data:`` line, out of chunks that end anywhere."""
+class Chunks:
+    """What arrives, until its end. An iterator, not a generator: nobody has to close it.
 
-    line_bytes: int = MAX_LINE_BYTES
-    rest: bytes = b""
+    The time limit is around each wait and never around the reader of these chunks.
+    """
 
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """The values that are whole now.
+    source: AsyncIterator[bytes]
+    bounds: Bounds
+    seen: int = 0
 
-        Raises:
-            EngineFailed: ``engine_error`` for what is no event stream.
-        """
-        *lines, self.rest = (self.rest + chunk).split(b"\n")
-        if len(self.rest) > self.line_bytes:
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Raises `EngineFailed`: ``deadline``, or ``engine_error`` above the bound."""
+        try:
+            async with asyncio.timeout_at(self.bounds.ends_s):
+                chunk = await anext(self.source)
+        except TimeoutError:
+            raise EngineFailed("the answer took too long", code="deadline") from None
+        self.seen += len(chunk)
+        if self.seen > self.bounds.whole_bytes:
+            raise EngineFailed("the provider's answer is too large", code="engine_error")
+        return chunk
+
+
+async def data(source: AsyncIterator[bytes], bounds: Bounds) -> AsyncGenerator[bytes, None]:
+    """The value of each ``data:`` line.
+
+    Raises:
+        EngineFailed: as `Chunks`, or ``engine_error`` for what is no event stream.
+    """
+    rest = b""
+    async for chunk in Chunks(source, bounds):
+        *lines, rest = (rest + chunk).split(b"\n")
+        if len(rest) > bounds.line_bytes:
             raise EngineFailed("the provider's line is too long", code="engine_error")
         for line in lines:
-            if value := _value(line.rstrip(b"\r")):
+            value = _value(line.rstrip(b"\r"))
+            if value:
                 yield value
-
-    def end(self) -> Iterator[bytes]:
-        """The last one, if its line does not end. Raises as `feed`."""
-        if value := _value(self.rest.strip()):
-            yield value
+    value = _value(rest.strip())
+    if value:
+        yield value
 
 
 def _value(line: bytes) -> bytes:

@@ -37,8 +37,8 @@ Left = tuple[float, float]
 
 async def run(order: dict[str, Any]) -> dict[str, list[float]]:
     """``freed_s``, since the client left, or since the request began when it had a deadline;
-    ``told_s``, when a caller with a deadline was told."""
-    told: dict[str, list[float]] = {"freed_s": [], "told_s": []}
+    ``step_s`` of the engine then; ``told_s``, when a caller with a deadline was told."""
+    told: dict[str, list[float]] = {"freed_s": [], "step_s": [], "told_s": []}
     async with (
         grpc.aio.insecure_channel(order["triton"]) as engine,
         grpc.aio.insecure_channel(order["rpc"]) as gateway,
@@ -49,7 +49,9 @@ async def run(order: dict[str, Any]) -> dict[str, list[float]]:
         for _ in range(order["times"]):
             left_s, told_s = await WAYS[order["how"]](gateway, order)
             told["told_s"].append(told_s)
-            told["freed_s"].append(await _freed(order, left_s))
+            freed_s, step_s = await _freed(order, left_s)
+            told["freed_s"].append(freed_s)
+            told["step_s"].append(step_s)
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
@@ -139,19 +141,20 @@ def _now(order: dict[str, Any], leave: Callable[[], object]) -> Left:
     return at, 0.0
 
 
-async def _freed(order: dict[str, Any], since_s: float) -> float:
+async def _freed(order: dict[str, Any], since_s: float) -> tuple[float, float]:
     end = time.monotonic() + PATIENCE_S
     while time.monotonic() < end:
         stamps = _stamps(order)
         if len(stamps) > order["before"]:
-            return float(stamps[order["before"]].split()[0]) - since_s
+            at_s, step_s, _ = stamps[order["before"]].split()
+            return float(at_s) - since_s, float(step_s)
         await asyncio.sleep(LOOK_S)
-    return PATIENCE_S
+    return PATIENCE_S, 0.0
 
 
 def _stamps(order: dict[str, Any]) -> list[str]:
     path = Path(order["stamps"])
-    return [line for line in path.read_text().splitlines() if " " in line] if path.exists() else []
+    return path.read_text().splitlines() if path.exists() else []
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from infra.local.home import REPO
 
 SERVER_CORE: Final = "0"
 CLIENT_CORE: Final = "1"
+BOTH_CORES: Final = "0,1"
 BENCH: Final = REPO / ".perennial" / "bench"
 
 

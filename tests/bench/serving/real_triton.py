@@ -46,7 +46,7 @@ def triton(
 
     Args:
         stamps: the engine appends a line for each slot that it takes back from an answer without
-            an end: the machine's monotonic time and the code.
+            an end: the machine's monotonic time, the seconds of its last step, and the code.
     """
     home = Home.of(work / "triton-home")
     home.make()
@@ -97,8 +97,20 @@ import time
 import served
 
 class TritonPythonModel(served.TritonPythonModel):
+    def initialize(self, args):
+        self._step_s = 0.0
+        super().initialize(args)
+        step = self._engine.step
+
+        def timed():
+            begun_s = time.monotonic()
+            step()
+            self._step_s = time.monotonic() - begun_s
+
+        self._engine.step = timed
+
     def _end_badly(self, request, message, code):
         super()._end_badly(request, message, code)
         with open({path!r}, "a") as file:
-            file.write(f"{{time.monotonic()}} {{code}}\\n")
+            file.write(f"{{time.monotonic()}} {{self._step_s}} {{code}}\\n")
 """

@@ -60,7 +60,7 @@ class KafkaSink:
                 "bootstrap.servers": settings.brokers,
                 "acks": "all",
                 "enable.idempotence": settings.idempotence,
-                "partitioner": "murmur2_random",  # as Java and faust do
+                "partitioner": "murmur2_random",  # as Java does
                 "compression.type": "lz4",
                 "linger.ms": 5,
                 "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,

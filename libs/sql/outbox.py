@@ -59,12 +59,31 @@ class OutboxSink:
     def send_raw(self, topic: str, key: bytes | None, value: bytes, head: Headers) -> None:
         """Store bytes as they are."""
         packed = [[name, base64.b64encode(data).decode()] for name, data in head]
-        row = {"topic": topic, "key": key, "value": value, "headers": packed}
+        self._store({"topic": topic, "key": key, "value": value, "headers": packed})
+
+    def _store(self, row: dict[str, Any]) -> None:
         self._connection.execute(self._table.insert(), row)
         self._connection.info[PENDING] = True
 
     def flush(self) -> None:
         """Nothing to wait for: the commit is the acknowledgement."""
+
+
+class OutboxBatch(OutboxSink):
+    """The same for many events: stored together by ``flush``, and lost without it."""
+
+    def __init__(self, connection: Connection, table: sa.Table) -> None:
+        super().__init__(connection, table)
+        self._rows: list[dict[str, Any]] = []
+
+    def _store(self, row: dict[str, Any]) -> None:
+        self._rows.append(row)
+
+    def flush(self) -> None:
+        if self._rows:
+            self._connection.execute(self._table.insert(), self._rows)
+            self._connection.info[PENDING] = True
+            self._rows = []
 
 
 def unpack(packed: list[list[str]]) -> Headers:

@@ -2,42 +2,68 @@
 
 from datetime import timedelta
 
-from libs.events.topics import ROUTING
+from sqlalchemy.engine import Engine
+
+from libs.events.topics import FEEDBACK_GIVEN, GENERATION_SERVED, ROUTING
 from libs.http.server import HttpServer
 from libs.kafka.confluent import KafkaSink
+from libs.kafka.consumer import Route
+from libs.kafka.part import Consumer
 from libs.kafka.table import CompactedTable
 from libs.rpc.server import RpcServer
 from libs.runtime.clock import SystemClock
+from libs.runtime.config import KafkaSettings
 from libs.runtime.service import Part, Service
-from libs.streams.app import Streams
-from services.feedback.adapters import ApplicationsInRouting, GiveOnKafka, keys_of
+from libs.sql.engine import connect
+from libs.sql.migrate import upgrade
+from libs.sql.relay import OutboxRelay
+from services.feedback.adapters.doors import ApplicationsInRouting, GiveOnKafka, keys_of
+from services.feedback.adapters.sql import OUTBOX, SqlSlots
+from services.feedback.adapters.sweeper import Sweeper
 from services.feedback.config import Settings
 from services.feedback.domain import Limits
-from services.feedback.handlers import GiveFeedback
+from services.feedback.handlers import GiveFeedback, Join, Sweep
 from services.feedback.http import make_door
 from services.feedback.rpc import SERVICE, FeedbackRpc
-from services.feedback.streams import JoinStream
 
 
 def build() -> Service:
-    return service(Settings())  # type: ignore[call-arg]  # read from the environment
-
-
-def service(settings: Settings) -> Service:
-    clock = SystemClock()
-    door_sink, join_sink = KafkaSink(settings.kafka), KafkaSink(settings.kafka)
+    settings = Settings()  # type: ignore[call-arg]  # read from the environment
+    engine = connect(settings.sql.url)
+    upgrade(engine, "services.feedback")
+    door_sink = KafkaSink(settings.kafka)
     routing = CompactedTable(settings.kafka, ROUTING, keys_of)
-    give = GiveFeedback(ApplicationsInRouting(routing), GiveOnKafka(door_sink), clock)
-    join = JoinStream(join_sink, _limits(settings), clock, settings.sweep_s)
+    give = GiveFeedback(ApplicationsInRouting(routing), GiveOnKafka(door_sink), SystemClock())
     parts: list[Part] = [
         door_sink,
-        join_sink,
         routing,
-        Streams(settings.kafka, group="feedback", state_dir=settings.state_dir, declare=join),
+        *join_parts(settings.kafka, "feedback", engine, _limits(settings), settings.sweep_s),
         RpcServer(settings.rpc, FeedbackRpc(give).register, [SERVICE]),
         HttpServer(settings.http, make_door(give)),
     ]
     return Service("feedback", settings, parts)
+
+
+def join_parts(
+    kafka: KafkaSettings, group: str, engine: Engine, limits: Limits, sweep_s: float
+) -> list[Part]:
+    """What joins, as a member of ``group``, with its state behind ``engine``."""
+    relay_sink, dead_letters = KafkaSink(kafka), KafkaSink(kafka)
+    slots = SqlSlots(engine)
+    join = Join(slots)
+    return [
+        relay_sink,
+        dead_letters,
+        OutboxRelay(engine, OUTBOX, relay_sink),
+        Sweeper(Sweep(slots, limits, SystemClock()), sweep_s),
+        Consumer.of(
+            kafka,
+            group=group,
+            routes=[Route(FEEDBACK_GIVEN, join), Route(GENERATION_SERVED, join)],
+            sink=dead_letters,
+            before_commit=join.settle,
+        ),
+    ]
 
 
 def _limits(settings: Settings) -> Limits:

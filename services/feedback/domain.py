@@ -5,7 +5,7 @@ other; the order and the number of times in which events come do not change what
 at the end. Pure: no I/O, clock or wire format.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -26,6 +26,7 @@ class Code(StrEnum):
     SHADOW = "shadow_generation"
     MISSING = "no_generation"
     CROWDED = "too_much_feedback"
+    OVERSIZE = "oversize"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,43 @@ class Limits:
         if count > self.slots:
             return "number"
         return "bytes" if size > self.bytes else None
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What a partition holds."""
+
+    slots: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A slot in a list by age."""
+
+    generation_id: str
+    opened_at: datetime
+    answered: bool
+    bytes: int
+
+
+def overdue(
+    limits: Limits, now: datetime, totals: Totals, oldest: Sequence[Held], waiting: Sequence[Held]
+) -> dict[str, str]:
+    """The bound that each slot beyond ``limits`` breaks, by generation id.
+
+    Looked for among the oldest of a partition and among the oldest that still wait, each
+    oldest first; there may be more behind them.
+    """
+    found: dict[str, str] = {}
+    count, size = totals.slots, totals.bytes
+    for one in oldest:
+        why = limits.broken(now - one.opened_at, one.answered, count, size)
+        if why is not None:
+            found[one.generation_id] = why
+            count, size = count - 1, size - one.bytes
+    late = [one for one in waiting if now - one.opened_at > limits.waiting_age]
+    return {one.generation_id: "age" for one in late} | found
 
 
 def join(slot: Slot, event: Generation | Feedback) -> tuple[Slot, tuple[Output, ...]]:

@@ -1,11 +1,11 @@
 """What feedback asks of the outside."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 
-from services.feedback.domain import Feedback, Joined, Limits, Refused, Slot
+from services.feedback.domain import Feedback, Held, Output, Slot, Totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,29 +17,43 @@ class Place:
     generation_id: str
 
 
+class Work(Protocol):
+    """One transaction over the slots of some partitions; nobody else changes them meanwhile."""
+
+    def find(self, places: Collection[Place]) -> dict[Place, Slot]:
+        """The slots at ``places``, in one query."""
+
+    def put(self, slots: Mapping[Place, Slot]) -> None:
+        """Store slots whose places were looked for before."""
+
+    def drop(self, partition: int, whys: Mapping[str, str]) -> None:
+        """Forget slots, by generation id, each with the bound that it broke."""
+
+    def totals(self, partition: int) -> Totals: ...
+
+    def oldest(self, partition: int) -> Sequence[Held]:
+        """Some hundred slots, oldest first."""
+
+    def waiting(self, partition: int) -> Sequence[Held]:
+        """The same of those without an answer."""
+
+    def say(self, said: Iterable[Output]) -> None:
+        """Send these when, and only if, the transaction is committed; a joined event that is too
+        large becomes a dead letter. The same feedback version has the same event id."""
+
+
 class Slots(Protocol):
     """The join's state."""
 
-    def get(self, place: Place) -> Slot | None: ...
+    def begin(self, partitions: Collection[int]) -> AbstractContextManager[Work]:
+        """All that is done within takes effect at the end, or none of it.
 
-    def put(self, place: Place, slot: Slot) -> None:
-        """Takes effect at once for ``get``; survives a crash once the batch is kept."""
+        Raises:
+            Retryable: the store is away; nothing was stored or sent.
+        """
 
-    def forget(self, place: Place, why: str) -> None:
-        """Drop and count."""
-
-    def overdue(self, limits: Limits, now: datetime) -> Sequence[tuple[Place, str]]:
-        """Slots beyond ``limits`` with the reason ("age", "number", "bytes"), oldest first."""
-
-
-class Announce(Protocol):
-    def __call__(self, joined: Joined) -> None:
-        """Queue the joined event. The same feedback version has the same event id."""
-
-
-class Refuse(Protocol):
-    def __call__(self, refused: Refused) -> None:
-        """Queue the feedback for the dead letters."""
+    def partitions(self) -> Sequence[int]:
+        """Those that ever held a slot."""
 
 
 class Give(Protocol):

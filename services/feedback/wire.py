@@ -4,6 +4,7 @@ import json
 import math
 import uuid
 import zlib
+from collections.abc import Iterable
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -147,7 +148,15 @@ def event_id(feedback: Feedback) -> str:
 
 def slot_bytes(slot: Slot) -> bytes:
     """JSON, deflated."""
-    text = json.dumps(slot, default=_plain, ensure_ascii=False)
+    generation = slot.generation
+    kept = {
+        "opened_at": slot.opened_at.isoformat(),
+        "generation": None if generation is None else _plain(generation, _GENERATION),
+        "waiting": {name: _plain(one, _FEEDBACK) for name, one in slot.waiting.items()},
+        "versions": slot.versions,
+        "seen": slot.seen,
+    }
+    text = json.dumps(kept, ensure_ascii=False)
     return zlib.compress(text.encode(errors="surrogatepass"), level=1)
 
 
@@ -166,11 +175,16 @@ def slot_of(value: bytes) -> Slot:
     )
 
 
-def _plain(value: Slot | Generation | Feedback | datetime) -> object:
-    """What JSON does not know: moments, and our values field by field."""
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return {one.name: getattr(value, one.name) for one in fields(value)}
+_GENERATION: Final = tuple(one.name for one in fields(Generation))
+_FEEDBACK: Final = tuple(one.name for one in fields(Feedback))
+
+
+def _plain(value: Generation | Feedback, names: Iterable[str]) -> dict[str, object]:
+    """Field by field; a moment as text."""
+    kept = {name: getattr(value, name) for name in names}
+    return {
+        name: one.isoformat() if isinstance(one, datetime) else one for name, one in kept.items()
+    }
 
 
 def _dated(kept: dict[str, Any], name: str) -> dict[str, Any]:

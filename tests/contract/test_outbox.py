@@ -12,7 +12,7 @@ from libs.events.topics import EVALUATION_FAILED
 from libs.faults import Poison, Retryable
 from libs.kafka.memory import MemoryBroker, MemorySink
 from libs.sql.engine import connect
-from libs.sql.outbox import OutboxSink, add_outbox
+from libs.sql.outbox import OutboxBatch, OutboxSink, add_outbox
 from libs.sql.relay import OutboxRelay, one_at_a_time
 from protos.evaluation.v1.evaluation_events_pb2 import EvaluationFailed
 
@@ -58,6 +58,20 @@ def test_events_leave_in_order_with_the_ids_they_were_given(engine: Engine) -> N
     assert [event.campaign_id for event in broker.events(EVALUATION_FAILED)] == ["a", "b", "c"]
     assert [headers.get(record.headers, headers.EVENT_ID) for record in log] == sent
     assert {record.key for record in log} == {b"bank"}
+
+
+def test_a_batch_is_stored_when_it_is_flushed(engine: Engine) -> None:
+    broker = MemoryBroker()
+    with engine.begin() as connection:
+        batch = OutboxBatch(connection, OUTBOX)
+        for name in "abc":
+            batch.send(EVALUATION_FAILED, failed(name))
+        batch.flush()
+        batch.flush()
+
+    OutboxRelay(engine, OUTBOX, broker.sink()).step()
+
+    assert [event.campaign_id for event in broker.events(EVALUATION_FAILED)] == ["a", "b", "c"]
 
 
 def test_an_event_of_a_transaction_that_failed_is_never_sent(engine: Engine) -> None:

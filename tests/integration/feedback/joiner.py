@@ -1,30 +1,26 @@
-"""A process that runs the join until SIGTERM: ``joiner BROKERS STATE_DIR``; for kill tests."""
+"""The join as the service runs it, also as a process to kill: ``joiner BROKERS GROUP URL``."""
 
-import asyncio
-import signal
 import sys
 from datetime import timedelta
-from pathlib import Path
 
-from libs.kafka.confluent import KafkaSink
-from libs.runtime.clock import SystemClock
-from libs.runtime.config import KafkaSettings
-from libs.streams.app import Streams
+from libs.runtime.config import DoorSettings, KafkaSettings, ServiceSettings
+from libs.runtime.service import Service, run
+from libs.sql.engine import connect
+from libs.sql.migrate import upgrade
+from services.feedback.compose import join_parts
 from services.feedback.domain import Limits
-from services.feedback.streams import JoinStream
+
+LIMITS = Limits(timedelta(days=7), timedelta(hours=1), 20_000, 10**8)
+SWEEP_S = 0.5
 
 
-async def main(brokers: str, state: Path) -> None:
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    settings = KafkaSettings(brokers=brokers)
-    limits = Limits(timedelta(days=7), timedelta(hours=1), 20_000, 10**8)
-    async with KafkaSink(settings) as sink:
-        join = JoinStream(sink, limits, SystemClock(), sweep_s=1.0)
-        group = f"feedback-{state.name}"
-        async with Streams(settings, group=group, state_dir=state, declare=join) as streams:
-            await streams.serve(stop)
+def service(brokers: str, group: str, sql_url: str, limits: Limits = LIMITS) -> Service:
+    engine = connect(sql_url)
+    upgrade(engine, "services.feedback")
+    parts = join_parts(KafkaSettings(brokers=brokers), group, engine, limits, SWEEP_S)
+    return Service("joiner", ServiceSettings(ops=DoorSettings(port=0)), parts)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], Path(sys.argv[2])))
+    brokers, group, sql_url = sys.argv[1:]
+    run(lambda: service(brokers, group, sql_url))

@@ -12,11 +12,13 @@ from services.feedback.domain import (
     Code,
     Feedback,
     Generation,
+    Held,
     Joined,
     Limits,
     Output,
     Refused,
     Slot,
+    Totals,
     join,
 )
 
@@ -165,6 +167,28 @@ def test_each_bound_is_named() -> None:
     ]
 
     assert bounds == [None, None, "age", "number", "bytes"]
+
+
+def held(number: int, minutes: int, answered: bool = True) -> Held:
+    return Held(f"g{number}", NOON - timedelta(minutes=minutes), answered, 10)
+
+
+def test_the_oldest_make_room_until_the_bounds_hold() -> None:
+    limits = Limits(timedelta(days=7), timedelta(hours=1), slots=4, bytes=20)
+    oldest = [held(number, minutes=9 - number) for number in range(5)]
+
+    found = domain.overdue(limits, NOON, Totals(5, 50), oldest, waiting=[])
+
+    assert found == {"g0": "number", "g1": "bytes", "g2": "bytes"}
+
+
+def test_what_waited_too_long_is_found_behind_any_number_of_older_answers() -> None:
+    limits = Limits(timedelta(days=7), timedelta(hours=1), slots=4, bytes=100)
+    late, early = held(8, 61, answered=False), held(9, 59, answered=False)
+
+    found = domain.overdue(limits, NOON, Totals(3, 30), [held(0, 600)], [late, early])
+
+    assert found == {"g8": "age"}
 
 
 feedbacks = st.builds(

@@ -1,4 +1,4 @@
-"""The handlers over in-memory twins: a dict for the table, MemoryBroker for Kafka."""
+"""The handlers over the in-memory twins of store and broker."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -8,54 +8,52 @@ import pytest
 from libs.events import headers
 from libs.events.delivery import Delivery
 from libs.events.topics import FEEDBACK_GIVEN, FEEDBACK_JOINED, GENERATION_SERVED
-from libs.faults import Poison
-from libs.kafka.memory import MemoryBroker, MemorySink
+from libs.faults import Poison, Retryable
+from libs.kafka.memory import MemoryBroker
 from libs.runtime.clock import ManualClock
 from protos.feedback.v1.feedback_events_pb2 import FeedbackGiven
 from protos.feedback.v1.feedback_service_pb2 import GiveRequest
 from protos.inference.v1.inference_events_pb2 import GenerationServed
-from services.feedback.adapters import AnnounceOnKafka, GiveOnKafka, RefuseOnKafka, TableSlots
-from services.feedback.domain import Limits
+from services.feedback.adapters.doors import GiveOnKafka
+from services.feedback.domain import WAITING_PER_SLOT, Limits
 from services.feedback.handlers import GiveFeedback, Join, Sweep
-from tests.unit.services.feedback.fakes import ID, given, served
+from tests.unit.services.feedback.fakes import ID, MemorySlots, given, served
 
 
 @dataclass
 class Bench:
     """The join with its state, as one process has it."""
 
-    broker: MemoryBroker = field(default_factory=MemoryBroker)
-    table: dict[str, bytes] = field(default_factory=dict)
+    slots: MemorySlots = field(default_factory=MemorySlots)
     clock: ManualClock = field(default_factory=ManualClock)
-    slots: TableSlots = field(init=False)
-    sink: MemorySink = field(init=False)
     limits: Limits = field(
         default_factory=lambda: Limits(timedelta(days=7), timedelta(hours=1), 100, 10**6)
     )
+    join: Join = field(init=False)
 
     def __post_init__(self) -> None:
         self.restart()
 
+    @property
+    def broker(self) -> MemoryBroker:
+        return self.slots.broker
+
     def restart(self) -> None:
-        """A new process on the same table: all that was not kept is gone."""
-        self.slots = TableSlots(self.table)
-        self.slots.recovered()
-        self.sink = self.broker.sink()
+        """A new process on the same store: all that was not settled is gone."""
+        self.join = Join(self.slots)
 
     def take(self, event: FeedbackGiven | GenerationServed, offset: int = 0) -> None:
-        join = Join(self.slots, AnnounceOnKafka(self.sink), RefuseOnKafka(self.sink))
         at = self.clock.now()
         if isinstance(event, FeedbackGiven):
-            join(Delivery(FEEDBACK_GIVEN, event, "id", 0, offset, at))
+            self.join(Delivery(FEEDBACK_GIVEN, event, "id", 0, offset, at))
         else:
-            join(Delivery(GENERATION_SERVED, event, "id", 0, offset, at))
-
-    def deliver(self) -> None:
-        self.sink.flush()
-        self.slots.keep()
+            self.join(Delivery(GENERATION_SERVED, event, "id", 0, offset, at))
 
     def sweep(self) -> int:
-        return Sweep(self.slots, RefuseOnKafka(self.sink), self.limits, self.clock)()
+        return Sweep(self.slots, self.limits, self.clock)()
+
+    def kept(self) -> list[str]:
+        return sorted(place.generation_id for place in self.slots.kept)
 
     def dead_letter_codes(self) -> list[str | None]:
         letters = self.broker.logs[FEEDBACK_GIVEN.dead_letters]
@@ -68,7 +66,7 @@ def test_feedback_and_answer_become_one_event_with_a_deterministic_id() -> None:
     for one in (bench, other):
         one.take(given())
         one.take(served())
-        one.deliver()
+        one.join.settle()
 
     assert [event.answer for event in bench.broker.events(FEEDBACK_JOINED)] == ["So."]
     ids = [
@@ -78,31 +76,62 @@ def test_feedback_and_answer_become_one_event_with_a_deterministic_id() -> None:
     assert ids[0] == ids[1]
 
 
-def test_a_crash_before_the_batch_is_kept_repeats_its_outputs() -> None:
+def test_a_crash_before_the_batch_is_settled_leaves_nothing_and_loses_nothing() -> None:
     bench = Bench()
     bench.take(given())
-    bench.deliver()
     bench.take(served())
-    bench.sink.flush()
 
     bench.restart()
+    assert bench.broker.events(FEEDBACK_JOINED) == []
+    bench.take(given())
     bench.take(served())
-    bench.deliver()
-
-    assert len(bench.broker.events(FEEDBACK_JOINED)) == 2
-
-
-def test_a_record_read_again_after_it_was_kept_says_nothing() -> None:
-    bench = Bench()
-    bench.take(served())
-    bench.take(given(), offset=7)
-    bench.deliver()
-
-    bench.restart()
-    bench.take(given(version=1), offset=7)
-    bench.deliver()
+    bench.join.settle()
 
     assert len(bench.broker.events(FEEDBACK_JOINED)) == 1
+
+
+def test_a_batch_that_is_read_again_changes_nothing() -> None:
+    bench = Bench()
+    crowd = [FeedbackGiven() for _ in range(WAITING_PER_SLOT + 1)]
+    for number, one in enumerate(crowd):
+        one.CopyFrom(given())
+        one.feedback_id = f"f{number}"
+    for _ in range(2):
+        for offset, one in enumerate(crowd):
+            bench.take(one, offset)
+        bench.join.settle()
+        bench.restart()
+
+    assert bench.dead_letter_codes() == ["too_much_feedback"]
+
+
+def test_a_store_that_was_away_settles_the_same_batch_later() -> None:
+    bench = Bench()
+    bench.take(served())
+    bench.take(given())
+    bench.slots.away = True
+    with pytest.raises(Retryable):
+        bench.join.settle()
+
+    bench.slots.away = False
+    bench.join.settle()
+    bench.join.settle()
+
+    assert len(bench.broker.events(FEEDBACK_JOINED)) == 1
+
+
+def test_a_joined_event_that_is_too_large_is_refused() -> None:
+    bench, large = Bench(), served()
+    large.prompt = "x" * 250_000
+    bench.take(large)
+    corrected = given()
+    corrected.correction = "y" * 60_000
+    bench.take(corrected)
+
+    bench.join.settle()
+
+    assert bench.dead_letter_codes() == ["oversize"]
+    assert bench.broker.events(FEEDBACK_JOINED) == []
 
 
 def test_foreign_feedback_lands_in_the_dead_letters_as_it_was_given() -> None:
@@ -110,7 +139,7 @@ def test_foreign_feedback_lands_in_the_dead_letters_as_it_was_given() -> None:
 
     bench.take(served())
     bench.take(given(application="shop"))
-    bench.deliver()
+    bench.join.settle()
 
     assert bench.dead_letter_codes() == ["foreign_generation"]
     letter = bench.broker.logs[FEEDBACK_GIVEN.dead_letters][0]
@@ -121,22 +150,21 @@ def test_foreign_feedback_lands_in_the_dead_letters_as_it_was_given() -> None:
 def test_feedback_whose_answer_never_comes_is_dead_lettered_and_forgotten() -> None:
     bench = Bench()
     bench.take(given())
-    bench.deliver()
+    bench.join.settle()
 
     bench.clock.advance(3601)
     dropped = bench.sweep()
-    bench.deliver()
 
     assert dropped == 1
     assert bench.dead_letter_codes() == ["no_generation"]
-    assert bench.table == {}
+    assert bench.kept() == []
 
 
 def test_nothing_is_swept_within_its_bounds() -> None:
     bench = Bench()
     bench.take(given())
     bench.take(served())
-    bench.deliver()
+    bench.join.settle()
 
     bench.clock.advance(3601)
 
@@ -148,25 +176,11 @@ def test_the_oldest_answers_go_first_when_there_are_too_many() -> None:
     for n in range(3):
         bench.take(served(generation_id=f"{ID[:-1]}{n}"), offset=n)
         bench.clock.advance(1)
-    bench.deliver()
+    bench.join.settle()
 
     bench.sweep()
-    bench.deliver()
 
-    assert sorted(bench.table) == [f"0/{ID[:-1]}1", f"0/{ID[:-1]}2"]
-
-
-def test_the_bounds_hold_after_a_restart() -> None:
-    bench = Bench()
-    bench.take(served())
-    bench.deliver()
-
-    bench.restart()
-    bench.clock.advance(8 * 24 * 3600)
-    bench.sweep()
-    bench.deliver()
-
-    assert bench.table == {}
+    assert bench.kept() == [f"{ID[:-1]}1", f"{ID[:-1]}2"]
 
 
 def door(broker: MemoryBroker) -> GiveFeedback:

@@ -7,7 +7,7 @@ from libs.events.topics import FEEDBACK_GIVEN
 from libs.kafka.memory import MemoryBroker
 from libs.rpc import auth
 from libs.runtime.clock import ManualClock
-from services.feedback.adapters import GiveOnKafka
+from services.feedback.adapters.doors import GiveOnKafka
 from services.feedback.handlers import GiveFeedback
 from services.feedback.http import make_door
 from tests.unit.services.feedback.fakes import ID

@@ -1,0 +1,1 @@
+"""Ports made of SQL, Kafka and the routing table."""

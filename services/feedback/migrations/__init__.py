@@ -1,0 +1,1 @@
+"""Feedback's tables, revision by revision."""

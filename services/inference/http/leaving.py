@@ -7,6 +7,8 @@ from typing import Any, Final, TypeVar
 from starlette.types import Receive, Send
 
 CLIENT_GONE: Final = 499
+LOOK_S: Final = 0.02
+"""What is answered sooner is not worth a look at whether its client is still there."""
 SEND_S: Final = 30.0
 """A client that takes nothing for so long is gone."""
 T = TypeVar("T")
@@ -18,6 +20,7 @@ async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T | Non
     The request's body has been read: what is received next is the client's leaving.
     """
     task, left = asyncio.current_task(), False
+    gone: asyncio.Future[Any] | None = None
     assert task is not None
 
     def leave(_: object) -> None:
@@ -25,8 +28,12 @@ async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T | Non
         left = True
         task.cancel()
 
-    gone = asyncio.ensure_future(receive())
-    gone.add_done_callback(leave)
+    def look() -> None:
+        nonlocal gone
+        gone = leaving = asyncio.ensure_future(receive())
+        leaving.add_done_callback(leave)
+
+    later = asyncio.get_running_loop().call_later(LOOK_S, look)
     try:
         return await work
     except ConnectionError:  # it does not read on
@@ -36,8 +43,10 @@ async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T | Non
             return None
         raise
     finally:
-        gone.remove_done_callback(leave)
-        gone.cancel()
+        later.cancel()
+        if gone is not None:
+            gone.remove_done_callback(leave)
+            gone.cancel()
 
 
 async def sent_in_time(send: Send, message: MutableMapping[str, Any]) -> None:

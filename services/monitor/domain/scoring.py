@@ -165,7 +165,7 @@ def _run(
     largest = 0.0
     for start in range(0, len(places), BLOCK):
         stop = start + BLOCK
-        vectors = unit(stream.vectors[places[start:stop]]) if signal.kernel else None
+        vectors = unit(stream.vectors[places[start:stop]]) if signal.learned else None
         rang = signal.watch(cells[:, start:stop], tables[start:stop], vectors)
         largest = max(largest, signal.statistic)
         if rang is None:

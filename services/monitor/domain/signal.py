@@ -57,7 +57,7 @@ class Signal:
         every: the reference's correlation length; one event of so many is watched.
         groups: clusters of the prompts within which it ranks; 1 = it ranks among all.
         intake: it watches every event, those that the others leave out included.
-        kernel: one more channel, over the embedding itself.
+        learned: one more channel, over the embedding itself.
         calibrated: rows counted into the calibration.
         events: watched since the calibration was complete; offered: those left out included.
         pending: ``(channels + 1, < 10)`` cells and strata of the unfinished block, and
@@ -72,7 +72,7 @@ class Signal:
     segment: str = ""
     every: int = 1
     groups: int = 1
-    kernel: KernelCTM | None = None
+    learned: KernelCTM | None = None
     intake: bool = False
     calibrated: int = 0
     events: int = 0
@@ -99,8 +99,8 @@ class Signal:
         0 stands for everything up to 1, as it is before the first block.
         """
         values = [channel.detector.statistic() for channel in self.channels]
-        if self.kernel is not None:
-            values.append(self.kernel.log_statistic)
+        if self.learned is not None:
+            values.append(self.learned.log_statistic)
         return max(0.0, max(values) - math.log(len(values)))
 
     @property
@@ -148,7 +148,7 @@ class Signal:
         """
         if inside is not None:
             chosen = np.flatnonzero(inside)
-            some = vectors[chosen] if vectors is not None and self.kernel is not None else None
+            some = vectors[chosen] if vectors is not None and self.learned is not None else None
             last = self.offer(cells[:, chosen], strata[chosen], some)
             return None if last is None else int(chosen[last])
         size = len(strata)
@@ -171,24 +171,23 @@ class Signal:
         """After an alarm: back to the reference, to hear the next one."""
         for channel in self.channels:
             channel.detector.restart()
-        if self.kernel is not None:
-            self.kernel.tests.clear()
-            self.kernel.lately = self.kernel.lately[:0]
+        if self.learned is not None:
+            self.learned.restart()
         self.alarmed = False
 
     def _join(self, cells: Cells, strata: Cells, vectors: Vectors | None) -> None:
         block = np.concatenate([cells, strata[None, :]])
         self.pending = np.concatenate([self.pending, block], axis=1) if self.pending.size else block
-        if self.kernel is not None and vectors is not None:
+        if self.learned is not None and vectors is not None:
             more = np.concatenate([self.waiting, vectors]) if self.waiting.size else vectors
             self.waiting = more
 
     def take(self) -> Cells:
         """``(channels + 1, 10)`` cells and strata of the block that is complete."""
         block, self.pending = self.pending[:, :BLOCK], self.pending[:, BLOCK:]
-        if self.kernel is not None:
+        if self.learned is not None:
             vectors, self.waiting = self.waiting[:BLOCK], self.waiting[BLOCK:]
-            self.kernel.update(vectors)
+            self.learned.update(vectors)
         return block
 
     def close(self) -> None:

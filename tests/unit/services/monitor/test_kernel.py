@@ -8,7 +8,14 @@ import pytest
 from services.monitor.adapters import blob
 from services.monitor.domain import kernel
 from services.monitor.domain.fitting import Fit, Table, fit
-from services.monitor.domain.kernel import BLOCK, KernelCTM, kernel_detector, p_values
+from services.monitor.domain.kernel import (
+    BLOCK,
+    KernelCTM,
+    Witnesses,
+    gains,
+    kernel_detector,
+    p_values,
+)
 from services.monitor.domain.panel import Calibration, panel, strata
 from services.monitor.domain.partition import unit
 
@@ -34,9 +41,12 @@ def alarmed_at(found: KernelCTM, stream: np.ndarray, average_run_length: float) 
     return None
 
 
-def test_every_outcome_of_a_bet_pays_its_stake_on_average() -> None:
-    for tail, hit, miss in zip(kernel._U, kernel._HIT, kernel._MISS, strict=True):
-        assert math.isclose(tail * math.exp(hit) + (1 - tail) * math.exp(miss), 1.0)
+def test_a_bet_pays_its_stake_on_average() -> None:
+    p = (np.arange(1_000_000) + 0.5) / 1_000_000
+
+    paid = np.exp(gains(p[:, None]))
+
+    assert np.allclose(paid.mean(axis=0), 1.0, atol=2e-3)
 
 
 def test_p_values_of_a_frozen_witness_are_uniform_and_independent() -> None:
@@ -45,7 +55,7 @@ def test_p_values_of_a_frozen_witness_are_uniform_and_independent() -> None:
 
     for _ in range(4000):
         scores = np.round(random.normal(size=26), 1).astype(np.float32)
-        found.append(p_values([np.sort(scores[:23])], scores[None, 23:], random.random(3))[0])
+        found.append(p_values(scores[None, :23], scores[None, 23:], random.random(3))[0])
     p = np.array(found)
 
     assert (
@@ -57,8 +67,39 @@ def test_p_values_of_a_frozen_witness_are_uniform_and_independent() -> None:
     assert np.abs(np.corrcoef(p.T)[np.triu_indices(3, 1)]).max() < 0.05
 
 
+class Noting(KernelCTM):
+    """Notes the slice of the calibration rows that each witness was given, and when."""
+
+    given: dict[tuple[int, ...], dict[int, int]]
+
+    def _learned(self, windows: list[int], part: int) -> Witnesses:
+        self.given.setdefault(tuple(windows), {})[self.blocks] = part
+        return super()._learned(windows, part)
+
+
+def test_a_test_spends_every_slice_once() -> None:
+    found, random = watching(2)
+    noting = Noting(found.features, found.calibration, 2, found.lately)
+    noting.given = {}
+    lives = set()
+
+    for row in rows(random, 1500).reshape(-1, BLOCK, DIMENSIONS):
+        noting.update(row)
+        lives |= {
+            (tuple(chain.windows), test.closes - chain.life, test.closes)
+            for chain in noting.chains
+            for test in chain.tests
+            if test.closes <= 150
+        }
+
+    assert len(lives) > 30
+    for windows, opens, closes in lives:
+        given = noting.given[windows]
+        assert sorted(part for at, part in given.items() if opens <= at < closes) == [*range(10)]
+
+
 def test_the_run_length_is_kept_with_a_reference_of_300_rows() -> None:
-    promised, events, seeds = 1000, 1000, 30
+    promised, events, seeds = 1000, 1000, 15
     alarms = 0
 
     for seed in range(seeds):
@@ -118,9 +159,10 @@ def test_constant_vectors_do_no_harm() -> None:
 def test_features_of_few_and_of_many_rows_are_finite(count: int) -> None:
     random = np.random.default_rng(count)
 
-    features = kernel.fit_features(rows(random, count))
+    points = kernel.fit_features(rows(random, count))(rows(random, 7))
 
-    assert np.isfinite(features(rows(random, 7))).all()
+    assert np.isfinite(points.places).all()
+    assert np.isfinite(points.familiar).all()
 
 
 def table(random: np.random.Generator, count: int) -> Table:
@@ -150,7 +192,7 @@ def test_the_embedding_is_watched_by_a_kernel_where_the_reference_is_one_kind_of
     def watched(count: int, names: list[str], conditional: bool) -> bool:
         reference = calibration(known, table(random, count), names)
         signals = panel(known, reference, 10_000, 1, conditional).signals
-        return signals[0].kernel is not None
+        return signals[0].learned is not None
 
     assert watched(300, [""] * 300, False)
     assert not watched(300, [""] * 300, True)

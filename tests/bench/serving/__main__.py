@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.bench.serving.cells import CELLS
 from tests.bench.serving.figures import show, write
 from tests.bench.serving.gateways import VERSIONS
-from tests.bench.serving.processes import BENCH
+from tests.bench.serving.processes import BENCH, keep_nice
 
 
 def main(wanted: list[str]) -> int:
@@ -17,6 +17,7 @@ def main(wanted: list[str]) -> int:
         print(f"no cell {', '.join(sorted(unknown))}; there are {', '.join(CELLS)}")
         return 2
     rounds, seconds = int(os.environ.get("ROUNDS", "5")), float(os.environ.get("SECONDS", "5"))
+    keep_nice(os.getpid())
     results = []
     for name in wanted or list(CELLS):
         print(f"bench: {name}", flush=True)

@@ -46,6 +46,7 @@ def running(
             stderr=out,
             start_new_session=True,
         )
+    keep_nice(process.pid)
     try:
         yield process
     finally:
@@ -54,6 +55,12 @@ def running(
                 os.killpg(process.pid, number)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(8)
+
+
+def keep_nice(pid: int) -> None:
+    """The kernel weighs sessions before it looks at niceness: give this one's to its session."""
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text(str(os.nice(0)))
 
 
 def on_core(pid: int, core: str) -> None:

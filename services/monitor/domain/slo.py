@@ -159,6 +159,8 @@ class Ledger:
         found: list[Change] = []
         for column, objective in enumerate(objectives):
             standing = self.standings.setdefault(objective.key, Standing())
+            if not standing.severity and self._quiet(column):
+                continue
             burns = self.burns(column, objective, now)
             severity = max((burn.severity for burn in burns if burn.burning), key=_rank, default="")
             if severity == standing.severity:
@@ -170,6 +172,11 @@ class Ledger:
             found.append(change)
             self.standings[objective.key] = Standing(severity, since if severity else 0.0)
         return found
+
+    def _quiet(self, column: int) -> bool:
+        """Whether there are too few bad answers, whatever the window, for a rule to burn."""
+        rings = (self.minutes, self.hours)
+        return all(int(ring.bads[:, column].sum()) < LEAST_BAD for ring in rings)
 
     def burns(self, column: int, objective: Objective, now: float) -> tuple[Burn, ...]:
         standing = self.standings.get(objective.key, Standing()).severity

@@ -30,10 +30,6 @@ MAX_DIMENSIONS: Final = 4096
 
 MAX_NAME: Final = 200
 
-SIGNLESS: Final = np.uint16(0x7FFF)
-INFINITE: Final = 0x7C00
-"""Bits of a half-precision infinity; what is above is not a number."""
-
 NO_VECTOR: Final = np.zeros(0, np.float16)
 
 ROLES: Final[dict[int, Role]] = {
@@ -190,6 +186,7 @@ def _vector(data: bytes) -> NDArray[np.float16]:
         return NO_VECTOR
     if len(data) % 2 or len(data) > 2 * MAX_DIMENSIONS:
         raise Poison(f"an embedding of {len(data)} bytes", code="bad_embedding")
-    if (np.frombuffer(data, np.dtype("<u2")) & SIGNLESS).max() >= INFINITE:
+    vector = np.frombuffer(data, np.dtype("<f2"))
+    if not np.isfinite(vector).all():
         raise Poison("an embedding with inf or nan", code="bad_embedding")
-    return np.frombuffer(data, np.dtype("<f2"))
+    return vector

@@ -20,7 +20,7 @@ from services.console.domain.snapshot import Snapshot, State
 from services.console.handlers import Look
 from tests.integration.console.backends import serving
 
-TIMEOUT_S = 5.0
+TIMEOUT_S = 30.0
 NOWHERE = "127.0.0.1:9"
 
 

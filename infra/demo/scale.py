@@ -24,7 +24,7 @@ class Scale:
     held_out_rows: int = 80
     generated_rows: int = 16
     reference: int = 360
-    quiet: int = 140
+    quiet: int = 100
     """Requests after the reference during which no alarm may ring."""
     new_rows: int = 270
     bad_rows: int = 100

@@ -3,7 +3,6 @@
 Both are processes of the model environment.
 """
 
-import json
 import re
 import subprocess
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 from libs.faults import Fatal, Poison
 from libs.runtime.child import run_child
+from services.trainer.adapters.measuring import write_job
 from services.trainer.adapters.process import environment, patience, succeeded
 from services.trainer.domain.engine import NO_BUILDER, Target
 from services.trainer.ports import Asked, Built, Source, Told
@@ -87,17 +87,8 @@ class OpenVinoMeter:
         place.mkdir()
         gguf = place / "model.gguf"  # OpenVINO knows the format by the name alone
         gguf.symlink_to(engine)
-        job = {
-            "gguf": str(gguf),
-            "base_model": str(source.base_model),
-            "weights": str(source.weights),
-            "held_out": str(held_out),
-            "prompt_template": asked.prompt_template,
-            "decoding": dict(asked.decoding),
-            "threads": self.threads,
-            "rows": self.rows,
-        }
-        (place / "job.json").write_text(json.dumps(job))
+        engine_at = {"gguf": str(gguf)}
+        write_job(place, engine_at, source, held_out, asked, threads=self.threads, rows=self.rows)
         command = [str(self.python), "-m", "services.trainer.adapters.measure", str(place)]
         async with patience(self.timeout_s, "the measuring"):
             ended = await run_child(

@@ -1,11 +1,11 @@
 """The measure of TensorRT-LLM engines: the measuring job, inside of the image."""
 
 import asyncio
-import json
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.trainer.adapters.measuring import write_job
 from services.trainer.adapters.process import ROOT, patience, succeeded
 from services.trainer.adapters.tensorrt.builder import MODEL, TensorRtLlmBuilder
 from services.trainer.ports import Asked, Source
@@ -30,17 +30,8 @@ class TensorRtLlmMeter:
         place = work / "measure"
         place.mkdir()
         await asyncio.to_thread(_unpack, engine, place)
-        job = {
-            "model": str(place / MODEL),
-            "base_model": str(source.base_model),
-            "weights": str(source.weights),
-            "held_out": str(held_out),
-            "prompt_template": asked.prompt_template,
-            "decoding": dict(asked.decoding),
-            "threads": self.threads,
-            "rows": self.rows,
-        }
-        (place / "job.json").write_text(json.dumps(job))
+        engine_at = {"model": str(place / MODEL)}
+        write_job(place, engine_at, source, held_out, asked, threads=self.threads, rows=self.rows)
         module = "services.trainer.adapters.measure"
         command = ("env", f"PYTHONPATH={ROOT}", "python3", "-m", module, str(place))
         reads = (ROOT / "services", source.base_model, source.weights.parent, held_out.parent)

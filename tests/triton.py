@@ -40,27 +40,28 @@ def serving(home: Home, environment: Mapping[str, str] | None = None) -> Iterato
         pytest.skip("the Triton wheel is not installed: `make setup` does it")
     home.make()
     keys = credentials(home)
-    part = triton_process(home, Ports.of(home), keys)
-    part.prepare()
-    given = dict(environment or {})
-    whole = {**os.environ, **part.environment, **given}
-    if "PATH" in given:
-        whole["PATH"] = f"{part.environment.get('PATH', os.environ['PATH'])}:{given['PATH']}"
-    with home.log("triton").open("wb") as log:
-        process = subprocess.Popen(
-            part.command, env=whole, stdout=log, stderr=log, start_new_session=True
-        )
-    address = part.addresses["triton"]
-    try:
-        _await_ready(address, process, home)
-        yield RealTriton(address, keys.triton_repository_token, models(home), process)
-    finally:
-        process.terminate()
+    with Ports.of(home) as ports:
+        part = triton_process(home, ports, keys)
+        part.prepare()
+        given = dict(environment or {})
+        whole = {**os.environ, **part.environment, **given}
+        if "PATH" in given:
+            whole["PATH"] = f"{part.environment.get('PATH', os.environ['PATH'])}:{given['PATH']}"
+        with home.log("triton").open("wb") as log:
+            process = subprocess.Popen(
+                part.command, env=whole, stdout=log, stderr=log, start_new_session=True
+            )
+        address = part.addresses["triton"]
         try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            _await_ready(address, process, home)
+            yield RealTriton(address, keys.triton_repository_token, models(home), process)
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
 def _await_ready(address: str, process: "subprocess.Popen[bytes]", home: Home) -> None:

@@ -10,10 +10,10 @@ from infra.local.topics import topics
 from infra.local.triton import is_installed, triton
 
 
-def plan(home: Home) -> list[Process]:
-    """Every part that this checkout can run, whether wanted or not. Allots the ports."""
+def plan(home: Home, ports: Ports) -> list[Process]:
+    """Every part that this checkout can run, whether wanted or not. Allots their ports."""
     home.make()
-    ports, keys = Ports.of(home), credentials(home)
+    keys = credentials(home)
     store = object_store(home, ports, keys)
     kafka = broker(home, ports, keys, store.addresses["s3"])
     parts = [store, kafka, *topics(kafka)]

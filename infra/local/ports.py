@@ -1,54 +1,94 @@
-"""Ports on 127.0.0.1: the usual ones where they are free, else others; the same at every start."""
+"""Ports on 127.0.0.1: the usual ones where they are free, else others; the same at every start.
+
+A stack allots the ports of all its parts at once but may start few of them, and a port that nobody
+listens on yet looks free to the stack beside it. So each stack reserves what it may allot: it
+listens on a guard port per reserved block, and the kernel frees that however the runner ends.
+"""
 
 import hashlib
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
 
 from infra.local.files import read_json, write_json
 from infra.local.home import Home
 
-LOWEST, HIGHEST = 12_000, 21_000
+LOWEST, HIGHEST = 12_000, 18_000
 """Below the kernel's own range for outgoing connections, which would otherwise take one in the
-moment between our choice and the server's bind; + GRPC_OFFSET stays below it too."""
+moment between our choice and the server's bind; + GRPC_OFFSET stays below it too, and the usual
+ports + GRPC_OFFSET are above."""
 GRPC_OFFSET: Final = 10_000
 """weed listens on each port + 10,000 as well."""
+BLOCK: Final = 60
+"""Ports of one stack: its guard, and room for twice the parts that there are."""
+GUARD_OF_USUAL: Final = LOWEST - 1
 
 
 @dataclass(slots=True)
 class Ports:
+    """The ports of one stack, reserved until `close` or the end of the process."""
+
     home: Home
+    block: range
+    guards: list[socket.socket]
+    has_usual: bool
     taken: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, home: Home) -> "Ports":
-        return cls(home, {})
+    def of(cls, home: Home) -> Self:
+        """Raises `RuntimeError` when every block is reserved by a stack that runs."""
+        usual = _listening(GUARD_OF_USUAL) if home.is_default else None
+        for block in _blocks(home):
+            if guard := _listening(block[0]):
+                return cls(home, block[1:], [guard, *filter(None, [usual])], usual is not None)
+        raise RuntimeError(f"other stacks hold every port between {LOWEST} and {HIGHEST}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        for guard in self.guards:
+            guard.close()
 
     def __call__(self, name: str, usual: int, *, with_grpc: bool = False) -> int:
         """The port of ``name``: last time's, else ``usual`` (default home), else the next free."""
-        known = (read_json(self.home.ports_file) or {}).get(name)
-        for port in self._candidates(known, usual):
+        ours: list[int] = [*([usual] if self.has_usual else []), *self.block]
+        known: dict[str, int] = read_json(self.home.ports_file) or {}
+        last = known.pop(name, None)
+        known.pop(f"{name}+grpc", None)
+        of_others = {*self.taken.values(), *known.values()}
+        for port in sorted(ours, key=lambda port: port != last):
             spans = (port, port + GRPC_OFFSET) if with_grpc else (port,)
-            if not set(spans) & set(self.taken.values()) and all(map(is_free, spans)):
+            if not of_others & set(spans) and all(map(is_free, spans)):
                 self.taken[name] = port
                 if with_grpc:
                     self.taken[f"{name}+grpc"] = port + GRPC_OFFSET
                 return port
-        raise RuntimeError(f"no free port for {name} between {LOWEST} and {HIGHEST}")
-
-    def _candidates(self, known: int | None, usual: int) -> Iterator[int]:
-        if known is not None:
-            yield known
-        if self.home.is_default:
-            yield usual
-        digest = hashlib.sha256(str(self.home.path).encode()).digest()
-        start = int.from_bytes(digest[:4], "big") % (HIGHEST - LOWEST)
-        for step in range(HIGHEST - LOWEST):
-            yield LOWEST + (start + step) % (HIGHEST - LOWEST)
+        raise RuntimeError(f"no free port for {name} between {ours[0]} and {ours[-1]}")
 
     def save(self) -> None:
         write_json(self.home.ports_file, self.taken)
+
+
+def _blocks(home: Home) -> Iterator[range]:
+    """All blocks, first the one that the home's path points at."""
+    count = (HIGHEST - LOWEST) // BLOCK
+    digest = hashlib.sha256(str(home.path).encode()).digest()
+    first = int.from_bytes(digest[:4], "big")
+    for step in range(count):
+        start = LOWEST + (first + step) % count * BLOCK
+        yield range(start, start + BLOCK)
+
+
+def _listening(port: int) -> socket.socket | None:
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError:
+        return None
 
 
 def is_free(port: int) -> bool:

@@ -15,6 +15,7 @@ from infra.local.files import read_json, write_json
 from infra.local.home import Home
 from infra.local.keeper import Keeper
 from infra.local.plan import plan
+from infra.local.ports import Ports
 
 RUNNER: Final = "runner"
 LOOK_EVERY_S: Final = 0.2
@@ -27,15 +28,16 @@ def supervise(home: Home) -> int:
             print("another runner keeps this stack", file=sys.stderr)
             return 1
         tree.end(lambda: tree.marked(home.mark()), within_s=2.0)  # left by a killed runner
-        processes = plan(home)
-        endpoints = {k: v for process in processes for k, v in process.addresses.items()}
-        write_json(home.endpoints_file, endpoints)
-        board = Board(home, processes)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: threading.Thread(target=board.close).start())
-        keepers = [Keeper(process, home, board) for process in processes]
-        threads = [threading.Thread(target=keeper.run) for keeper in keepers]
-        follow_wishes(home, board, threads)
+        with Ports.of(home) as ports:
+            processes = plan(home, ports)
+            endpoints = {k: v for process in processes for k, v in process.addresses.items()}
+            write_json(home.endpoints_file, endpoints)
+            board = Board(home, processes)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: threading.Thread(target=board.close).start())
+            keepers = [Keeper(process, home, board) for process in processes]
+            threads = [threading.Thread(target=keeper.run) for keeper in keepers]
+            follow_wishes(home, board, threads)
     return 0
 
 

@@ -4,7 +4,7 @@ import json
 import socket
 from pathlib import Path
 
-from infra.local.home import Home, credentials
+from infra.local.home import DEFAULT_NAME, REPO, Home, credentials
 from infra.local.ports import GRPC_OFFSET, Ports, is_free
 
 
@@ -30,28 +30,43 @@ def test_a_broken_credentials_file_is_made_anew(tmp_path: Path) -> None:
 
 
 def test_a_part_keeps_its_port_from_start_to_start(tmp_path: Path) -> None:
-    first = Ports.of(Home(tmp_path))
-    chosen = first("kafka", 9092)
-    first.save()
+    with Ports.of(Home(tmp_path)) as first:
+        chosen = first("kafka", 9092)
+        first.save()
 
-    assert Ports.of(Home(tmp_path))("kafka", 9092) == chosen
+    with Ports.of(Home(tmp_path)) as second:
+        assert second("s3", 8333) != chosen
+        assert second("kafka", 9092) == chosen
 
 
 def test_a_port_that_somebody_took_meanwhile_is_replaced(tmp_path: Path) -> None:
-    ports = Ports.of(Home(tmp_path))
-    chosen = ports("kafka", 9092)
-    ports.save()
+    with Ports.of(Home(tmp_path)) as ports:
+        chosen = ports("kafka", 9092)
+        ports.save()
 
-    with socket.create_server(("127.0.0.1", chosen)):
-        replaced = Ports.of(Home(tmp_path))("kafka", 9092)
+    with socket.create_server(("127.0.0.1", chosen)), Ports.of(Home(tmp_path)) as ports:
+        assert ports("kafka", 9092) != chosen
 
-    assert replaced != chosen
+
+def test_two_stacks_never_share_a_port_though_nobody_listens_yet(tmp_path: Path) -> None:
+    """Both have the same home, so that both would begin at the same block."""
+    with Ports.of(Home(tmp_path)) as one, Ports.of(Home(tmp_path)) as other:
+        first = {one(f"part-{number}", 0) for number in range(31)}
+        second = {other(f"part-{number}", 0) for number in range(31)}
+
+    assert not first & second
+
+
+def test_two_default_homes_share_no_usual_port(tmp_path: Path) -> None:
+    home = Home.of(REPO / DEFAULT_NAME)
+    with Ports.of(home) as one, Ports.of(home) as other:
+        assert not other.has_usual
+        assert one("some-part", 9092) != other("some-part", 9092)
 
 
 def test_no_port_is_given_twice_nor_the_one_that_a_server_derives(tmp_path: Path) -> None:
-    ports = Ports.of(Home(tmp_path))
-
-    given = [ports("s3", 8333, with_grpc=True), ports("filer", 8888, with_grpc=True)]
+    with Ports.of(Home(tmp_path)) as ports:
+        given = [ports("s3", 8333, with_grpc=True), ports("filer", 8888, with_grpc=True)]
 
     everything = [*given, *(port + GRPC_OFFSET for port in given)]
     assert len(set(everything)) == 4
@@ -59,8 +74,8 @@ def test_no_port_is_given_twice_nor_the_one_that_a_server_derives(tmp_path: Path
 
 
 def test_the_ports_file_is_plain_json(tmp_path: Path) -> None:
-    ports = Ports.of(Home(tmp_path))
-    ports("kafka", 9092)
-    ports.save()
+    with Ports.of(Home(tmp_path)) as ports:
+        ports("kafka", 9092)
+        ports.save()
 
     assert set(json.loads((tmp_path / "ports.json").read_text())) == {"kafka"}

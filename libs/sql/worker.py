@@ -1,7 +1,7 @@
 """A worker of durable jobs as a part of a service. What the work is, is given to it.
 
     async def run(job: Job, report: Report) -> Outcome: ...     # may take hours
-    JobWorker("trainer.worker", jobs, run, Hooks(ended=tell_in_the_outbox))
+    JobWorker(jobs, run, Hooks(ended=tell_in_the_outbox)).part("trainer.worker")
 
 ``run`` ends a job by returning an Outcome or raising Poison (failed, with its code);
 Retryable means another attempt, and "failed" with code "exhausted" when none is left;
@@ -13,19 +13,18 @@ finds what its earlier attempts left (checkpoints) by ``job.key``.
 """
 
 import asyncio
-import contextlib
 import os
 import socket
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import structlog
 from sqlalchemy.engine import Connection
 
 from libs.faults import Poison, Retryable
+from libs.runtime.poller import Poller
 from libs.sql.job import EXHAUSTED, Job, JobState, Lease, Outcome, Progress, nothing
 from libs.sql.jobs import Jobs
 
@@ -56,43 +55,15 @@ class Pace:
 class JobWorker:
     """Claims jobs one at a time and keeps their leases."""
 
-    def __init__(
-        self, name: str, jobs: Jobs, run: Run, hooks: Hooks = Hooks(), pace: Pace = Pace()
-    ) -> None:
-        self.name = name
+    def __init__(self, jobs: Jobs, run: Run, hooks: Hooks = Hooks(), pace: Pace = Pace()) -> None:
         self._jobs = jobs
         self._run = run
         self._hooks = hooks
         self._pace = pace
         self._worker = f"{socket.gethostname()}/{os.getpid()}/{os.urandom(4).hex()}"
-        self._trouble: str | None = None
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        pass
-
-    def unready(self) -> str | None:
-        return self._trouble
-
-    async def serve(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            try:
-                busy = await self.step(stop)
-                self._trouble = None
-            except Retryable as error:
-                busy = False
-                self._trouble = f"jobs wait: {error}"
-                log.warning("jobs.waiting", worker=self.name, error=str(error))
-            if not busy:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), self._pace.poll_s)
+    def part(self, name: str) -> Poller:
+        return Poller(name, self.step, self._pace.poll_s, "jobs wait")
 
     async def step(self, stop: asyncio.Event) -> bool:
         """Bury one job that is spent, then work on one; False when there was none.

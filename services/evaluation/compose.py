@@ -40,6 +40,7 @@ def build_with(settings: Settings) -> Service:
     )
     score = ScoreOnBench(store, ScoreCache(engine, store), bench)
     evaluate = Evaluate(ReadHeldOut(store), score, KeepInStore(store), SystemClock())
+    worker = JobWorker(jobs, evaluate, Hooks(ended=announce), Pace(lease_s=settings.lease_s))
     relay_sink, dead_letters = KafkaSink(settings.kafka), KafkaSink(settings.kafka)
     return Service(
         "evaluation",
@@ -48,13 +49,7 @@ def build_with(settings: Settings) -> Service:
             relay_sink,
             dead_letters,
             OutboxRelay(engine, OUTBOX, relay_sink),
-            JobWorker(
-                "evaluation.worker",
-                jobs,
-                evaluate,
-                Hooks(ended=announce),
-                Pace(lease_s=settings.lease_s),
-            ),
+            worker.part("evaluation.worker"),
             Consumer.of(
                 settings.kafka,
                 group="evaluation",

@@ -13,13 +13,13 @@ from libs.kafka.table import CompactedTable
 from libs.rpc.server import RpcServer
 from libs.runtime.clock import SystemClock
 from libs.runtime.config import KafkaSettings
+from libs.runtime.poller import Poller, on_thread
 from libs.runtime.service import Part, Service
 from libs.sql.engine import connect
 from libs.sql.migrate import upgrade
 from libs.sql.relay import OutboxRelay
 from services.feedback.adapters.doors import ApplicationsInRouting, GiveOnKafka, keys_of
 from services.feedback.adapters.sql import OUTBOX, SqlSlots
-from services.feedback.adapters.sweeper import Sweeper
 from services.feedback.config import Settings
 from services.feedback.domain import Limits
 from services.feedback.handlers import GiveFeedback, Join, Sweep
@@ -50,12 +50,12 @@ def join_parts(
     """What joins, as a member of ``group``, with its state behind ``engine``."""
     relay_sink, dead_letters = KafkaSink(kafka), KafkaSink(kafka)
     slots = SqlSlots(engine)
-    join = Join(slots)
+    join, sweep = Join(slots), Sweep(slots, limits, SystemClock())
     return [
         relay_sink,
         dead_letters,
         OutboxRelay(engine, OUTBOX, relay_sink),
-        Sweeper(Sweep(slots, limits, SystemClock()), sweep_s),
+        Poller("sweeper", on_thread(sweep), sweep_s, "what is too old stays"),
         Consumer.of(
             kafka,
             group=group,

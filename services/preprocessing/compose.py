@@ -1,11 +1,14 @@
 """Preprocessing's composition root."""
 
+from typing import Final
+
 from libs.artifacts.minio import MinioStore
 from libs.events.topics import DATASET_REQUESTED, FEEDBACK_JOINED, RECORD_RECEIVED
 from libs.kafka.confluent import KafkaSink
 from libs.kafka.consumer import Route
 from libs.kafka.part import Consumer
 from libs.runtime.clock import SystemClock
+from libs.runtime.poller import Poller, on_thread
 from libs.runtime.service import Service
 from libs.sql.engine import connect
 from libs.sql.migrate import upgrade
@@ -28,7 +31,8 @@ from services.preprocessing.handlers import (
     Prepare,
 )
 
-GROUP = "preprocessing"
+GROUP: Final = "preprocessing"
+LOOK_EVERY_S: Final = 0.25
 
 
 def build() -> Service:
@@ -43,6 +47,7 @@ def build() -> Service:
     relay_sink, dead_letters = KafkaSink(settings.kafka), KafkaSink(settings.kafka)
     backlog = KafkaBacklog(settings.kafka, GROUP, [RECORD_RECEIVED.name, FEEDBACK_JOINED.name])
     cut = CutDataset(requests, WriteDataset(store, rules))
+    cutter = Cutter(requests, backlog, cut, SystemClock(), settings.catch_up_s)
     consumer = Consumer.of(
         settings.kafka,
         group=GROUP,
@@ -61,7 +66,7 @@ def build() -> Service:
             relay_sink,
             dead_letters,
             OutboxRelay(engine, OUTBOX, relay_sink),
-            Cutter(requests, backlog, cut, SystemClock(), settings.catch_up_s),
+            Poller("cutter", on_thread(cutter.step), LOOK_EVERY_S, "datasets wait"),
             consumer,
         ],
     )

@@ -90,7 +90,8 @@ def build() -> Service:
         ListEngines(builds, versions),
     )
     token = settings.operator_token.get_secret_value()
-    builder_hooks = Hooks(ended=announce_build)
+    worker = JobWorker(jobs, attempt, Hooks(ended=announce), pace)
+    builder = JobWorker(build_jobs, build_engine, Hooks(ended=announce_build), pace)
     return Service(
         "trainer",
         settings,
@@ -98,8 +99,8 @@ def build() -> Service:
             relay_sink,
             OutboxRelay(engine, OUTBOX, relay_sink),
             letters_sink,
-            JobWorker("trainer.worker", jobs, attempt, Hooks(ended=announce), pace),
-            JobWorker("trainer.builder", build_jobs, build_engine, builder_hooks, pace),
+            worker.part("trainer.worker"),
+            builder.part("trainer.builder"),
             RpcServer(settings.rpc, servicer.register, [SERVICE], token),
             Consumer.of(
                 settings.kafka,

@@ -1,22 +1,15 @@
-"""The part that cuts datasets: outside the poll loop, when the rows before a request are in."""
+"""Cuts datasets: outside the consumer's loop, when the rows before a request are in."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Final, Self
 
 import structlog
 
-from libs.faults import Retryable
 from libs.runtime.clock import Clock
 from protos.preprocessing.v1.preprocessing_events_pb2 import DatasetRequested
 from services.preprocessing.ports import Backlog, Requests
 
 log = structlog.get_logger()
-
-POLL_S: Final = 0.25
-RETRY_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +27,7 @@ class Cutter:
     cut: Callable[[DatasetRequested], None]
     clock: Clock
     catch_up_s: float
-    name: str = "cutter"
     _waits: dict[str, Wait] = field(default_factory=dict)
-    _trouble: str | None = None
 
     def step(self) -> int:
         """Answer the requests whose rows are in; returns how many.
@@ -64,32 +55,3 @@ class Cutter:
             return False
         log.warning("dataset.cut_behind", campaign_id=request.campaign_id, waited_s=self.catch_up_s)
         return True
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        pass
-
-    async def serve(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            pause_s = POLL_S
-            try:
-                await asyncio.to_thread(self.step)
-                self._trouble = None
-            except Retryable as error:
-                self._trouble = f"datasets wait: {error}"
-                log.warning("dataset.waiting", error=str(error))
-                pause_s = error.after_s or RETRY_S
-            try:
-                await asyncio.wait_for(stop.wait(), pause_s)
-            except TimeoutError:
-                continue
-
-    def unready(self) -> str | None:
-        return self._trouble

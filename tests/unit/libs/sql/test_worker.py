@@ -35,7 +35,7 @@ def worker(jobs: Jobs, run: Run, ended: list[Job] | None = None) -> JobWorker:
         if ended is not None:
             ended.append(job)
 
-    return JobWorker("worker", jobs, run, Hooks(ended=remember), QUICK)
+    return JobWorker(jobs, run, Hooks(ended=remember), QUICK)
 
 
 def stored(jobs: Jobs) -> Job:
@@ -132,7 +132,7 @@ async def test_a_stopping_service_gives_its_job_back(jobs: Jobs) -> None:
         stop.set()
         return await forever()
 
-    await asyncio.wait_for(worker(jobs, run).serve(stop), 10)
+    await asyncio.wait_for(worker(jobs, run).part("worker").serve(stop), 10)
 
     assert (stored(jobs).state, stored(jobs).worker) == (JobState.QUEUED, "")
 
@@ -142,7 +142,7 @@ async def test_a_bug_in_the_work_stops_the_worker(jobs: Jobs) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await worker(jobs, run).serve(asyncio.Event())
+        await worker(jobs, run).part("worker").serve(asyncio.Event())
 
     assert stored(jobs).state is JobState.RUNNING  # until its lease runs out
 

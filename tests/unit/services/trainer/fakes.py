@@ -153,7 +153,7 @@ class Trainer:
 
     def worker(self) -> JobWorker:
         pace = Pace(lease_s=30.0, heartbeat_s=0.01, poll_s=0.01)
-        return JobWorker("trainer.worker", self.jobs, self.attempt, Hooks(ended=announce), pace)
+        return JobWorker(self.jobs, self.attempt, Hooks(ended=announce), pace)
 
     def request(self, run_id: str = "run-1", recipe: Recipe | None = None) -> TrainingRequested:
         return TrainingRequested(

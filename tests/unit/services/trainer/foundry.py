@@ -159,5 +159,5 @@ class Foundry:
         self.trainer.clock.advance(60)
         pace = Pace(lease_s=30.0, heartbeat_s=heartbeat_s, poll_s=0.01)
         hooks = Hooks(ended=announce_build)
-        worker = JobWorker("trainer.builder", self.trainer.build_jobs, self.build, hooks, pace)
+        worker = JobWorker(self.trainer.build_jobs, self.build, hooks, pace)
         return await worker.step(stop())

@@ -17,7 +17,8 @@ def test_a_killed_trainer_resumes_from_its_last_checkpoint(
     home: Path, session: Session, served: str
 ) -> None:
     observer = Observer(session, served)
-    campaign = Operator(session, served).start("", "end-to-end test")
+    operator = Operator(session, served)
+    campaign = operator.start("", "end-to-end test")
 
     def steps() -> list[int]:
         events = observer.events(TRAINING_PROGRESSED)
@@ -41,3 +42,4 @@ def test_a_killed_trainer_resumes_from_its_last_checkpoint(
         "a verdict",
         200,
     )
+    operator.abort(campaign, "end-to-end test")

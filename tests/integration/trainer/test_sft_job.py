@@ -43,9 +43,11 @@ def test_a_torn_checkpoint_is_passed_over(base_model: Path, train: Path, tmp_pat
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "step-000001.safetensors").write_bytes(b"\x80\x04\x95 pickle")
 
-    resumed = job.finish()
+    with job.start() as process:
+        started = next(job.lines(process))
+        process.kill()
 
-    assert resumed["lines"][0]["resumed_from_step"] == 0
+    assert started["resumed_from_step"] == 0
 
 
 @pytest.mark.parametrize("columns", [{"prompt": [], "answer": []}, {"question": ["a"]}])

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Final, TypeVar
+from typing import Final
 
 from infra.demo import data
 from infra.demo.data import Pair
@@ -15,23 +15,21 @@ from infra.demo.observe import ENDED, Observer
 from infra.demo.operator import Operator
 from infra.demo.scale import Scale
 from infra.demo.traffic import Asked, Users, draws
+from infra.demo.waiting import (
+    LOOK_EVERY_S,
+    StoryFailedError,
+    caught_up,
+    soon,
+    until_campaign,
+    until_watching,
+)
 from libs.events.topics import DRIFT_DETECTED, GENERATION_SERVED, RECORD_RECEIVED
-from services.cli.reconcile import balances
 from services.cli.session import Session
 
-T = TypeVar("T")
-
-LOOK_EVERY_S: Final = 1.0
-SETTLE_WITHIN_S: Final = 120.0
 CAMPAIGN_WITHIN_S: Final = 900.0
-MOST_TEXT: Final = 2000
 BEFORE_TRAFFIC: Final = frozenset(
     {"requested", "preparing", "training", "evaluating", "building", "loading"}
 )
-
-
-class StoryFailedError(Exception):
-    """The services did not do what the story needs."""
 
 
 @dataclass(slots=True)
@@ -105,9 +103,9 @@ class Story:
             pairs = draws("quiet", [pair for pair in self.bank if data.is_live(pair)])
             # Near copies and answers without an embedding do not count for the reference.
             most = 2 * self.scale.reference
-            watching = asyncio.create_task(self._until_watching())
+            watching = asyncio.create_task(until_watching(self.observer))
             await self._ask(step, islice(pairs, most), most, enough=watching.done)
-            await _soon(watching, "the detector to watch", self.observer.signals)
+            await soon(watching, "the detector to watch", self.observer.signals)
             await self._ask(step, islice(pairs, self.scale.quiet), self.scale.quiet)
             await self._settled(step)
             self._no_alarm()
@@ -118,10 +116,10 @@ class Story:
             fresh = [pair for pair in self.python if not data.is_live(pair)]
             self.shifted_at_request = self.users_.log.sent + 1
             known = set(self.campaigns.values())
-            task = asyncio.create_task(self._until_campaign(known))
+            task = asyncio.create_task(until_campaign(self.observer, known))
             most = min(len(fresh), 4 * self.scale.new_rows)
             await self._ask(step, iter(fresh[:most]), most, correct=True, enough=task.done)
-            self.campaigns["retraining"] = await _soon(
+            self.campaigns["retraining"] = await soon(
                 task, "a campaign of the monitor", self.observer.signals
             )
             rang = [delivery.event for delivery in self.observer.events(DRIFT_DETECTED)]
@@ -160,7 +158,7 @@ class Story:
             self._expect(step, campaign, "rolled_back")
             if failed := self.users_.log.failed:
                 raise StoryFailedError(f"{failed} requests failed; none should have")
-            await self._caught_up(GENERATION_SERVED.name)
+            await caught_up(self.session, GENERATION_SERVED.name)
 
     @property
     def users_(self) -> Users:
@@ -185,7 +183,7 @@ class Story:
             first = answer.rejections[0]
             raise StoryFailedError(f"{answer.rejected} records refused, e.g. {first.reason}")
         self._say(step, f"{answer.accepted} records taken in")
-        await self._caught_up(RECORD_RECEIVED.name)
+        await caught_up(self.session, RECORD_RECEIVED.name)
 
     async def _ask(
         self,
@@ -217,7 +215,7 @@ class Story:
         await self._ask(step, pairs, self.scale.most_requests, enough=ended.done)
         if not ended.done():
             await self._settled(step)
-        await _soon(ended, f"campaign {campaign} to end", lambda: self.observer.campaign(campaign))
+        await soon(ended, f"campaign {campaign} to end", lambda: self.observer.campaign(campaign))
 
     async def _follow(
         self, step: Step, campaign: str, until: Callable[[str], bool], *, say: bool = True
@@ -238,36 +236,9 @@ class Story:
             return state
         return f"{state}: {await asyncio.to_thread(self.observer.training_progress, campaign)}"
 
-    async def _until_campaign(self, known: set[str]) -> str:
-        """The id of a campaign that was not there before."""
-        while True:
-            for campaign in await asyncio.to_thread(self.observer.campaigns):
-                if campaign.campaign_id not in known:
-                    return str(campaign.campaign_id)
-            await asyncio.sleep(LOOK_EVERY_S)
-
-    async def _until_watching(self) -> None:
-        """The detector must be on guard, or its silence means nothing."""
-        while True:
-            found = await asyncio.to_thread(self.observer.signals)
-            if any(one.name == "prompt_embedding" and one.phase == "watching" for one in found):
-                return
-            await asyncio.sleep(LOOK_EVERY_S)
-
     async def _settled(self, step: Step) -> None:
         self._say(step, f"{step.detail}; waiting for the last events")
-        await self._caught_up(GENERATION_SERVED.name)
-
-    async def _caught_up(self, topic: str) -> None:
-        """Until every consumer of ``topic`` has settled all of it."""
-        deadline = time.monotonic() + SETTLE_WITHIN_S
-        while time.monotonic() < deadline:
-            found = await asyncio.to_thread(balances, self.session)
-            lags = {one.consumer: one.lag for one in found if one.topic == topic}
-            if lags and not any(lags.values()):
-                return
-            await asyncio.sleep(LOOK_EVERY_S)
-        raise StoryFailedError(f"{topic}: consumers lag behind: {lags}")
+        await caught_up(self.session, GENERATION_SERVED.name)
 
     def _no_alarm(self) -> None:
         for delivery in self.observer.events(DRIFT_DETECTED):
@@ -306,18 +277,3 @@ class Story:
         finally:
             step.seconds = time.monotonic() - began
             self.show(step)
-
-
-async def _soon(task: asyncio.Task[T], awaited: str, seen: Callable[[], object]) -> T:
-    """The result of ``task``.
-
-    Raises:
-        StoryFailedError: it takes too long; with what is ``seen`` instead.
-    """
-    try:
-        return await asyncio.wait_for(task, SETTLE_WITHIN_S)
-    except TimeoutError as error:
-        found = await asyncio.to_thread(seen)
-        raise StoryFailedError(
-            f"waited {SETTLE_WITHIN_S:.0f} s for {awaited}: {found}"[:MOST_TEXT]
-        ) from error

@@ -8,7 +8,6 @@ import os
 import pwd
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,9 +24,9 @@ from minio import Minio
 
 from infra.local import stack
 from infra.local.home import REPO
-from infra.local.ports import LOWEST, is_free
 from libs.rpc.client import sync_channel
 from libs.runtime.config import S3Settings
+from tests.ports import free_port
 from tests.waiting import eventually
 
 PARTS = ("kafka", "topics", "s3")
@@ -75,12 +74,6 @@ def s3(stack_home: Path) -> S3Settings:
 def group() -> str:
     """A consumer group that nobody else uses."""
     return f"test-{uuid4().hex[:12]}"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -188,7 +181,7 @@ def postgres() -> Iterator[Postgres]:
         pytest.skip("PostgreSQL is not installed")
     # Not under pytest's directory, which other users may not enter.
     home = Path(tempfile.mkdtemp(prefix="perennial-postgres-"))
-    server = Postgres(next(port for port in range(LOWEST + 9_500, 65_000) if is_free(port)))
+    server = Postgres(free_port())
     user = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
     if user:
         os.chown(home, pwd.getpwnam(user).pw_uid, -1)

@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from libs.runtime.config import KafkaSettings, S3Settings
 from protos.common.v1.common_pb2 import ModelVersion
 from protos.registry.v1.application_pb2 import Gate
 from protos.registry.v1.registry_events_pb2 import CandidateRegistered
+from tests.ports import free_port
 from tests.unit.services.evaluation.fakes import held_out_parquet
 from tests.waiting import eventually
 
@@ -61,7 +61,7 @@ class Evaluation:
         with (self._home / "evaluation.log").open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "services.evaluation"],
-                env={**self._env, "PERENNIAL_OPS__PORT": str(_free_port())},
+                env={**self._env, "PERENNIAL_OPS__PORT": str(free_port())},
                 stdout=output,
                 stderr=output,
             )
@@ -170,9 +170,3 @@ def wait_for(brokers: str, topic: Topic[E], campaign: str) -> list[E]:
         arrived()
     source.close()
     return found
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

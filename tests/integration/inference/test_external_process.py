@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,21 +14,11 @@ import pytest
 from infra.local.home import REPO
 from protos.common.v1.common_pb2 import Provider
 from services.inference.adapters.spool import Spool
+from tests.ports import free_port
 from tests.unit.services.inference.fakes import KEY, routing_event
 from tests.unit.services.inference.provider import LocalProvider
 
 READY_S = 60.0
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 def remember_routing(state: Path, server: LocalProvider) -> None:
@@ -94,7 +83,7 @@ def client_of(port: int) -> openai.AsyncOpenAI:
 
 @pytest.mark.timeout(150)
 async def test_a_gateway_answers_from_a_provider_while_all_else_is_away(tmp_path: Path) -> None:
-    http, rpc, ops = free_ports(3)
+    http, rpc, ops = (free_port() for _ in range(3))
     async with LocalProvider().open() as server:
         remember_routing(tmp_path, server)
         async with gateway(tmp_path, http, rpc, ops), client_of(http) as client:

@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +24,7 @@ from libs.runtime.config import KafkaSettings, S3Settings
 from protos.common.v1.common_pb2 import ModelVersion
 from protos.training.v1.training_events_pb2 import EngineRequested
 from tests.integration.trainer.conftest import PYTHON
+from tests.ports import free_port
 from tests.waiting import eventually
 
 START_S = 180.0
@@ -44,8 +44,8 @@ class TrainerProcess:
             "PERENNIAL_S3__SECRET_KEY": s3.secret_key.get_secret_value(),
             "PERENNIAL_S3__BUCKET": s3.bucket,
             "PERENNIAL_SQL__URL": f"sqlite:///{home / 'trainer.db'}",
-            "PERENNIAL_RPC__PORT": str(_free_port()),
-            "PERENNIAL_OPS__PORT": str(_free_port()),
+            "PERENNIAL_RPC__PORT": str(free_port()),
+            "PERENNIAL_OPS__PORT": str(free_port()),
             "PERENNIAL_OPERATOR_TOKEN": secrets.token_hex(16),
             "PERENNIAL_STATE_DIR": str(home),
             "PERENNIAL_MODEL_PYTHON": str(PYTHON),
@@ -137,10 +137,3 @@ def test_a_killed_builder_builds_again_and_ends_its_build_once(
     assert store.get(answer.engine.weights, 400_000_000)[:4] == b"GGUF"
     assert answer.engine.chat_template
     assert b"attempt 2" in store.get(answer.log, 1_000_000)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port

@@ -1,7 +1,6 @@
 """Slow and greedy connections, on real local sockets."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 
 import httpx
@@ -13,14 +12,12 @@ from libs.http.app import Bounded, problem
 from libs.http.patience import MAX_HEAD_BYTES
 from libs.http.server import HttpServer
 from libs.runtime.config import DoorSettings
+from tests.ports import free_port
 
 
 @pytest.fixture
 async def port() -> AsyncIterator[int]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        free: int = probe.getsockname()[1]
-    app = FastAPI()
+    free, app = free_port(), FastAPI()
     app.add_exception_handler(Poison, problem)
     app.add_middleware(Bounded, max_body_bytes=1024 * 1024, body_s=0.05)
 

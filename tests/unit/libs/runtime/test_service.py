@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from types import TracebackType
 from typing import Self
 
@@ -10,6 +9,7 @@ import pytest
 
 from libs.runtime.config import DoorSettings, ServiceSettings
 from libs.runtime.service import Service, serve
+from tests.ports import free_port
 
 
 class Witness:
@@ -40,13 +40,6 @@ class Witness:
 
     def unready(self) -> str | None:
         return "warming" if self._error is None and self.name == "slow" else None
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def settings(port: int) -> ServiceSettings:

@@ -1,6 +1,5 @@
 """Both doors on real local sockets, over a fake engine."""
 
-import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from services.inference.handlers.runner import Runner
 from services.inference.http import OpenAiHttp
 from services.inference.ports import Journal
 from services.inference.rpc import SERVICE, InferenceRpc
+from tests.ports import free_port
 from tests.unit.services.inference.fakes import (
     CHAMPION,
     FakeEmbedder,
@@ -28,13 +28,6 @@ from tests.unit.services.inference.fakes import (
     MemoryRouting,
     table,
 )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass

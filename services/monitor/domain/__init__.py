@@ -3,6 +3,7 @@
 ``partition``  cells of the prompt's embedding, bins of the log-probability's residual
 ``bets``       densities on [0, 1] that win when the cells' shares move
 ``detector``   the conformal Shiryaev-Roberts e-detector over one partition
+``features``   events as the learned kernel sees them
 ``kernel``     conformal tests of a learned direction, for thin changes close by
 ``ball``       a fixed reference with its confidence ball, for a promise about this very one
 ``fleet``      one budget of false alarms for many streams

@@ -33,6 +33,7 @@ from itertools import pairwise
 import numpy as np
 
 from services.monitor.domain import bets
+from services.monitor.domain.draws import Draws
 from services.monitor.domain.partition import Cells, Floats
 from services.monitor.domain.ranking import indicators, p_values, running
 
@@ -42,7 +43,6 @@ POOLED = 500.0
 one small stratum know too much of its ranks: with 64 strata of 22 rows, and widths of their own,
 the run length was half of the promised one."""
 LOG_CEILING = 200.0
-DRAWN = 64
 
 
 @dataclass(slots=True)
@@ -51,8 +51,7 @@ class PartitionCTM:
 
     Fields:
         ordered: whether neighbouring cells mean similar things.
-        seed: of the p-values' ties; blocks 64 c to 64 c + 63 draw from
-            ``default_rng((seed, c))``, so that an alarm can be recomputed.
+        seed: of the p-values' ties (`draws`), so that an alarm can be recomputed.
         reference: ``(S, K)`` calibration rows per cell.
         counts: ``(S, K)`` rows per cell, calibration and stream.
         log_values: ``(J,)`` natural log of each M_j; -inf is 0.
@@ -71,9 +70,11 @@ class PartitionCTM:
     recent: Floats
     blocks: int = 0
     value: float = -math.inf
-    drawn: Floats = field(init=False, repr=False, compare=False)
-    chunk: int = field(init=False, default=-1, repr=False, compare=False)
+    draws: Draws = field(init=False, repr=False, compare=False)
     stack: "_Stack | None" = field(init=False, default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self.draws = Draws(self.seed, BLOCK)
 
     def calibrate(self, cells: Cells, strata: Cells) -> None:
         self.stack = None
@@ -98,14 +99,6 @@ class PartitionCTM:
         self.seen = np.zeros_like(self.seen)
         self.expected = np.zeros_like(self.expected)
         self.recent = np.zeros_like(self.recent)
-
-    def draws(self) -> Floats:
-        """``(10,)`` uniform on [0, 1) for the next block."""
-        chunk, place = divmod(self.blocks, DRAWN)
-        if chunk != self.chunk:
-            self.drawn = np.random.default_rng((self.seed, chunk)).random((DRAWN, BLOCK))
-            self.chunk = chunk
-        return np.asarray(self.drawn[place])
 
 
 def detector(cells: int, ordered: bool, seed: int, strata: int = 1) -> PartitionCTM:
@@ -184,7 +177,9 @@ class _Stack:
         at = self._at(detectors)
         form, places, pooled = self.form, self.places[at], self.pooled[at]
         rows = self.counts[places, strata]
-        p = p_values(rows, cells, strata, np.array([found.draws() for found in detectors]))
+        p = p_values(
+            rows, cells, strata, np.array([found.draws.of(found.blocks) for found in detectors])
+        )
         lent = pooled * (POOLED / np.maximum(pooled.sum(axis=2, keepdims=True), 1.0))
         known = (rows + lent + 0.5) * form.real[at]
         widths = known / known.sum(axis=2, keepdims=True)

@@ -38,16 +38,13 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from services.monitor.domain.draws import Draws
+from services.monitor.domain.features import NEAR, KernelFeatures, Points, Singles, fit_features
 from services.monitor.domain.partition import Floats, Vectors
+from services.monitor.domain.ranking import before
 
 BLOCK = 10
-COMPONENTS = 200
-NEAR = 64
-"""Leading components in which similarity is told."""
-RIDGE = 0.3
 CHAINS = (((30, 100), 1), ((200,), 5))
 """Events that witnesses are learned from, and the blocks that they stay for. Several windows share
 a test only where they stay for one block: a block's end is the only time at which all their
@@ -59,95 +56,8 @@ LATELY = 100
 SLICES = 10
 OPENED = 2
 """Tests opened in the time of one."""
-NEIGHBOURS = 4
-FAMILIAR = 3
-EMPHASIS = 0.5
 POWERS = np.array([0.1, 0.2, 0.35, 0.5])
 LEAST_P = 1e-12
-
-Singles = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Points:
-    """n events as the kernel sees them.
-
-    Fields:
-        places: ``(n, F)`` principal components of the fit part.
-        familiar: ``(n,)`` mean inner product with the nearest three rows of the fit part, in
-            the leading components.
-    """
-
-    places: Singles
-    familiar: Singles
-
-    def __len__(self) -> int:
-        return len(self.familiar)
-
-    def __getitem__(self, part: slice) -> "Points":
-        return Points(self.places[part], self.familiar[part])
-
-    def __add__(self, more: "Points") -> "Points":
-        return Points(
-            np.concatenate([self.places, more.places]),
-            np.concatenate([self.familiar, more.familiar]),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class KernelFeatures:
-    """Principal components of the fit part.
-
-    Fields:
-        centre: ``(d,)`` mean of the fit part.
-        axes: ``(d, F)`` orthonormal.
-        spread: ``(F,)`` variance of each component.
-        rows: ``(n_fit, <= 64)`` leading components of the fit part.
-        scale: standard deviation of the familiarity of the fit part's rows, each left out.
-    """
-
-    centre: Singles
-    axes: Singles
-    spread: Singles
-    rows: Singles
-    scale: float
-
-    def __call__(self, vectors: Vectors) -> Points:
-        """Of ``(n, d)`` unit vectors."""
-        places = np.asarray((vectors - self.centre) @ self.axes, np.float32)
-        return Points(places, _nearest(places[:, :NEAR] @ self.rows.T, FAMILIAR))
-
-    def unusual(self, points: Points, similar: Singles) -> Singles:
-        """``(n,)`` how much more like a window's events than like the fit part, in standard
-        deviations, from the ``(n, W)`` inner products with the window."""
-        return np.asarray((_nearest(similar, NEIGHBOURS) - points.familiar) / self.scale)
-
-    def direction(self, places: Singles, unusual: Singles) -> Singles:
-        """``(W, F)`` and ``(W,)`` -> ``(F,)`` along which the fit part has variance 1."""
-        weights = np.exp(np.clip(EMPHASIS * unusual, -4, 4))
-        mean = weights @ places / weights.sum()
-        found = mean / (self.spread + RIDGE * self.spread.sum() / max(len(mean), 1))
-        return np.asarray(found / (math.sqrt(float(found**2 @ self.spread)) or 1.0))
-
-
-def fit_features(vectors: Vectors) -> KernelFeatures:
-    """From the fit part, ``(n, d)`` unit vectors, n > 3."""
-    centre = vectors.mean(axis=0)
-    with threadpool_limits(limits=1):
-        _, sizes, right = np.linalg.svd(vectors - centre, full_matrices=False)
-        kept = min(COMPONENTS, int((sizes > 1e-6).sum()))
-        rows = (vectors - centre) @ right[: min(kept, NEAR)].T
-        similar = rows @ rows.T
-    np.fill_diagonal(similar, -np.inf)
-    scale = float(_nearest(similar, FAMILIAR).std())
-    spread = np.asarray(sizes[:kept] ** 2 / len(vectors), np.float32)
-    return KernelFeatures(centre, np.ascontiguousarray(right[:kept].T), spread, rows, scale or 1.0)
-
-
-def _nearest(similar: Singles, count: int) -> Singles:
-    """Mean of the ``count`` largest of each row."""
-    top = np.partition(similar, -count, axis=1)[:, -count:]
-    return np.asarray(top.sum(axis=1) / np.float32(count))
 
 
 @dataclass(slots=True)
@@ -165,25 +75,27 @@ class Witnesses:
     near: Singles
     ranked: Singles = field(default_factory=lambda: np.zeros((0, 0), np.float32))
 
-    def scores(self, features: KernelFeatures, points: Points) -> Singles:
-        """``(T, n)``; rounded, so that equal prompts tie whatever the order of the sums."""
+    def rank(self, features: KernelFeatures, points: Points) -> None:
+        """Score them; rounded, so that equal prompts tie whatever the order of the sums."""
         similar = points.places[:, :NEAR] @ self.near.T
         near = [features.unusual(points, similar[:, -window:]) for window in self.windows]
-        return np.round((points.places @ self.directions).T + np.stack(near), 4)
+        scores = np.round((points.places @ self.directions).T + np.array(near), 4)
+        known = self.ranked
+        self.ranked = np.concatenate([known, scores], axis=1) if known.size else scores
 
 
-def p_values(ranked: Singles, scores: Singles, draws: Floats) -> Floats:
-    """Conformal p-values of one block, each event ranked against all before it; high is small.
+def p_values(ranked: Singles, draws: Floats) -> Floats:
+    """Conformal p-values of a block, each event ranked against all before it; high is small.
 
     Args:
-        ranked: ``(T, n)``; scores: ``(T, B)``; draws: ``(B,)``.
+        ranked: ``(T, n + B)`` scores, the block's at the end; draws: ``(B,)``.
     """
-    everyone = np.concatenate([ranked, scores], axis=1)[:, None, :]
-    own, known = scores[:, :, None], ranked.shape[1]
-    earlier = np.tri(len(draws), known + len(draws), known - 1, dtype=bool)
-    higher = ((everyone > own) & earlier).sum(axis=2)
-    equal = ((everyone == own) & earlier).sum(axis=2)
-    return np.asarray((higher + draws * (equal + 1)) / (known + np.arange(len(draws)) + 1))
+    size, all_scores = len(draws), ranked.shape[1]
+    everyone, own = ranked[:, None, :], ranked[:, all_scores - size :, None]
+    counted = (everyone > own) + draws[:, None] * (everyone == own)
+    counted[:, :, all_scores - size :] *= before(size)
+    ranks = np.arange(all_scores - size + 1, all_scores + 1)
+    return np.asarray((counted.sum(axis=2) + draws) / ranks)
 
 
 def gains(p: Floats) -> Floats:
@@ -207,27 +119,31 @@ class Chain:
     Fields:
         windows: events that a witness is learned from; refresh: blocks that it stays for.
         witnesses: None before there are any.
-        tests: open ones.
+        tests: open ones; value: natural log of the strongest one's mean.
     """
 
     windows: list[int]
     refresh: int
     witnesses: Witnesses | None = None
     tests: list[WitnessTest] = field(default_factory=list)
+    value: float = -math.inf
 
     @property
     def life(self) -> int:
         """Blocks of a test."""
         return SLICES * self.refresh
 
-    @property
-    def log_statistic(self) -> float:
-        """Natural log of the strongest test's mean; -inf without any."""
-        if not self.tests:
-            return -math.inf
-        logs = np.stack([test.log_values for test in self.tests])
-        whole = np.logaddexp.reduce(logs, axis=(1, 2)).max()
-        return float(whole) - math.log(len(self.windows) * len(POWERS))
+    def open(self, blocks: int) -> None:
+        nothing = np.full((len(self.windows), len(POWERS)), -np.inf)
+        self.tests.append(WitnessTest(nothing, blocks + self.life))
+
+    def gain(self, gained: Floats) -> None:
+        """Fold the log e-values ``(T, J)`` of a block into every test."""
+        logs = np.logaddexp(np.array([test.log_values for test in self.tests]), 0.0) + gained
+        for test, log_values in zip(self.tests, logs, strict=True):
+            test.log_values = log_values
+        whole = np.logaddexp.reduce(logs.reshape(len(logs), -1), axis=1).max()
+        self.value = float(whole) - math.log(gained.size)
 
 
 @dataclass(slots=True)
@@ -237,7 +153,7 @@ class KernelCTM:
     Fields:
         features: fixed by the fit part.
         calibration: m rows; those of a slice lie together.
-        seed: of the ties; block k draws from ``default_rng((seed, k))``.
+        seed: of the ties (`draws`).
         lately: the last events, at most the largest W.
         unusual: of these, when they came.
         blocks: settled so far.
@@ -252,11 +168,15 @@ class KernelCTM:
         default_factory=lambda: [Chain(list(windows), refresh) for windows, refresh in CHAINS]
     )
     blocks: int = 0
+    draws: Draws = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self.draws = Draws(self.seed, BLOCK)
 
     def update(self, block: Vectors) -> None:
         """Fold one block of ``(10, d)`` unit vectors."""
         points = self.features(block)
-        draws = np.random.default_rng((self.seed, self.blocks)).random(len(points))
+        draws = self.draws.of(self.blocks)[: len(points)]
         for chain in self.chains:
             self._settle(chain, points, draws)
         self.blocks += 1
@@ -270,7 +190,7 @@ class KernelCTM:
     @property
     def log_statistic(self) -> float:
         """Natural log of the strongest test's value, scaled: alarm at ``log(ARL / 10)``."""
-        strongest = max(chain.log_statistic for chain in self.chains)
+        strongest = max(chain.value for chain in self.chains)
         return strongest - math.log(2 * OPENED * len(self.chains))
 
     def restart(self) -> None:
@@ -282,28 +202,22 @@ class KernelCTM:
         turn, used = divmod(self.blocks, chain.refresh)
         chain.tests = [test for test in chain.tests if test.closes > self.blocks]
         if not used and len(self.lately) >= LEAST_LEARNED:
-            chain.witnesses = self._learned(chain.windows, turn % SLICES)
             if turn % (SLICES // OPENED) == 0:
-                nothing = np.full((len(chain.windows), len(POWERS)), -np.inf)
-                chain.tests.append(WitnessTest(nothing, self.blocks + chain.life))
+                chain.open(self.blocks)
+            points = self._renew(chain, turn % SLICES) + points
         found = chain.witnesses
         if found is None or not chain.tests:
             return
-        scores = found.scores(self.features, points)
-        gain = gains(p_values(found.ranked, scores, draws))
-        found.ranked = np.concatenate([found.ranked, scores], axis=1)
-        for test in chain.tests:
-            test.log_values = np.logaddexp(test.log_values, 0.0) + gain
+        found.rank(self.features, points)
+        chain.gain(gains(p_values(found.ranked, draws)))
 
-    def _learned(self, windows: list[int], part: int) -> Witnesses:
-        places = self.lately.places
-        directions = [
-            self.features.direction(places[-window:], self.unusual[-window:]) for window in windows
-        ]
-        found = Witnesses(np.stack(directions, axis=1), windows, places[-max(windows) :, :NEAR])
+    def _renew(self, chain: Chain, part: int) -> Points:
+        """Learn the chain's witnesses; the slice of the calibration that they rank among."""
+        places, windows = self.lately.places, chain.windows
+        directions = self.features.directions(places, self.unusual, windows)
+        chain.witnesses = Witnesses(directions, windows, places[-max(windows) :, :NEAR])
         start, stop = (len(self.calibration) * one // SLICES for one in (part, part + 1))
-        found.ranked = found.scores(self.features, self.calibration[start:stop])
-        return found
+        return self.calibration[start:stop]
 
 
 def kernel_detector(fit: Vectors, calibration: Vectors, seed: int) -> KernelCTM:

@@ -156,14 +156,14 @@ def test_a_daily_cycle_does_not_ring_where_each_stratum_has_its_counts() -> None
 
 def test_after_a_restart_the_counts_are_the_reference_and_the_draws_go_on() -> None:
     found = calibrated(2)
-    reference, first = found.counts.copy(), found.draws()
+    reference, first = found.counts.copy(), found.draws.of(found.blocks)
     found.settle(np.full(BLOCK, 6), np.zeros(BLOCK, np.int64))
 
     found.restart()
 
     assert np.array_equal(found.counts, reference)
     assert found.statistic() == -math.inf
-    assert not np.array_equal(found.draws(), first)
+    assert not np.array_equal(found.draws.of(found.blocks), first)
 
 
 def test_many_small_strata_keep_the_run_length() -> None:

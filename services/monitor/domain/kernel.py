@@ -189,9 +189,10 @@ class KernelCTM:
 
     @property
     def log_statistic(self) -> float:
-        """Natural log of the strongest test's value, scaled: alarm at ``log(ARL / 10)``."""
+        """Natural log of the strongest test's value, scaled: P(it reaches ``log(A / 10)`` within
+        T events) <= T / A."""
         strongest = max(chain.value for chain in self.chains)
-        return strongest - math.log(2 * OPENED * len(self.chains))
+        return strongest - math.log(OPENED * len(self.chains))
 
     def restart(self) -> None:
         """Forget the stream, not the reference."""

@@ -6,16 +6,12 @@ import math
 import numpy as np
 
 from services.monitor.adapters import blob
-from services.monitor.domain.detector import BLOCK, PartitionCTM, detector, settle
-from services.monitor.domain.kernel import kernel_detector
-from services.monitor.domain.partition import (
-    Cells,
-    EmbeddingCells,
-    Vectors,
-    fit_embedding,
-    unit,
-)
+from services.monitor.domain.detector import BLOCK
+from services.monitor.domain.fitting import Fit, Table, fit
+from services.monitor.domain.panel import Calibration, Strata, panel
+from services.monitor.domain.partition import Vectors, unit
 from services.monitor.domain.scoring import Part, score
+from services.monitor.domain.signal import Signal
 from services.monitor.domain.watch import FIT_ROWS
 from tests.bench.drift.cache import Run, Stopwatch, records
 from tests.bench.drift.streams import REFERENCE, Scenario, Stream
@@ -44,63 +40,75 @@ def monitor(stream: Stream, scenario: Scenario, average_run_length: float, seed:
 
 
 def curves(stream: Stream, seed: int) -> dict[str, Run]:
-    """Statistics of the two partitions, of the kernel and of the three as one signal, natural
-    logs in events: a threshold of log(ARL) promises ARL. After the change it stops early."""
-    reference, events = stream.vectors[:REFERENCE], stream.vectors[REFERENCE:]
-    fit, calibration = unit(reference[:FIT_ROWS]), unit(reference[FIT_ROWS:])
+    """Statistics of the embedding's signal as the monitor makes it, of its partitions alone and of
+    its kernel alone, natural logs in events: a threshold of log(ARL) promises ARL. After the
+    change it stops early."""
+    reference, events = unit(stream.vectors[:REFERENCE]), stream.vectors[REFERENCE:]
     watch = Stopwatch()
-    cells = fit_embedding(fit, seed)
-    partitions = [detector(len(cells.centres), False, seed), detector(8, True, seed + 1)]
-    one = np.zeros(len(calibration), np.int64)
-    for found, rows in zip(partitions, _cells(cells, calibration), strict=True):
-        found.calibrate(rows, one)
+    known = fit(_table(reference[:FIT_ROWS]), seed, natural=True)
+    alone = _signal(known, reference[FIT_ROWS:], seed, learned=False)
     fitted = watch.lap()
-    kernel = kernel_detector(fit, calibration, seed)
+    whole = _signal(known, reference[FIT_ROWS:], seed, learned=True)
     kernel_fitted = watch.lap()
 
-    values: list[tuple[int, float, float]] = []
-    watch.lap()
-    known = np.concatenate([_cells(cells, unit(part)) for part in _chunks(events)], axis=1)
+    values: list[tuple[int, list[float]]] = []
+    cells = np.concatenate([known.assign(_table(unit(part))) for part in _chunks(events)], axis=1)
     per_event = watch.lap() / len(events)
     spent = [0.0, 0.0]
+    strata = np.zeros(BLOCK, np.int64)
     for start in range(0, len(events) - BLOCK + 1, BLOCK):
+        block = cells[:, start : start + BLOCK]
         watch.lap()
-        partition = _settle(partitions, known[:, start : start + BLOCK])
+        alone.watch(block, strata)
         spent[0] += watch.lap() + BLOCK * per_event
-        kernel.update(unit(events[start : start + BLOCK]))
-        values.append((start + BLOCK, partition, kernel.log_statistic + math.log(BLOCK)))
-        spent[1] += watch.lap()
-        if stream.change and start > stream.change and min(values[-1][1:]) > ENOUGH:
+        whole.watch(block, strata, unit(events[start : start + BLOCK]))
+        spent[1] += watch.lap() + BLOCK * per_event
+        learned = max(0.0, whole.learned.log_statistic if whole.learned else 0.0)
+        now = [value + math.log(BLOCK) for value in (alone.statistic, learned, whole.statistic)]
+        values.append((start + BLOCK, now))
+        if stream.change and start > stream.change and min(now) > ENOUGH:
             break
-    states = [len(blob.freeze(cells)) + sum(len(blob.freeze(p)) for p in partitions)]
-    states.append(len(blob.freeze(kernel)))
-    made: dict[str, list[tuple[int, float]]] = {"partition": [], "kernel": [], "embedding": []}
-    for at, partition, learned in values:
-        made["partition"].append((at, partition))
-        made["kernel"].append((at, learned))
-        made["embedding"].append((at, max(partition, learned) - math.log(2)))
-    seconds = {"partition": spent[0], "kernel": spent[1], "embedding": sum(spent)}
-    sizes = {"partition": states[0], "kernel": states[1], "embedding": sum(states)}
-    fits = {"partition": fitted, "kernel": kernel_fitted, "embedding": fitted + kernel_fitted}
+    shared = len(blob.freeze(known.embedding))
+    sizes = (
+        shared + len(blob.freeze(alone)),
+        len(blob.freeze(whole.learned)),
+        shared + len(blob.freeze(whole)),
+    )
+    seconds = (spent[0], spent[1] - spent[0], spent[1])
+    fits = (fitted, kernel_fitted, fitted + kernel_fitted)
     return {
         name: Run(
-            values[-1][0], stream.change, [], records(rows), fits[name], seconds[name], sizes[name]
+            events=values[-1][0],
+            change=stream.change,
+            records=records([(at, now[place]) for at, now in values]),
+            fit_s=fits[place],
+            watch_s=seconds[place],
+            state=sizes[place],
         )
-        for name, rows in made.items()
+        for place, name in enumerate(("partition", "kernel", "embedding"))
     }
+
+
+def _table(vectors: Vectors) -> Table:
+    """Embeddings and nothing else."""
+    return Table(vectors, {"length": np.full(len(vectors), np.nan)}, {}, [""] * len(vectors))
+
+
+def _signal(known: Fit, calibration: Vectors, seed: int, *, learned: bool) -> Signal:
+    """The embedding's, that nothing makes ring."""
+    none = np.zeros((0, 0), np.int64)
+    reference = Calibration(
+        cells=known.assign(_table(calibration)),
+        strata=np.zeros(len(calibration), np.int64),
+        tables=Strata(),
+        labels=[[]] * len(calibration),
+        intake=none,
+        intake_strata=none[:0],
+        reasons=(),
+        vectors=calibration if learned else None,
+    )
+    return panel(known, reference, math.inf, seed, conditional=False).signals[0]
 
 
 def _chunks(events: Vectors) -> list[Vectors]:
     return [events[start : start + CHUNK] for start in range(0, len(events), CHUNK)]
-
-
-def _cells(cells: EmbeddingCells, vectors: Vectors) -> Cells:
-    """``(2, n)``: cluster and bin of the distance."""
-    return np.array([cells.clusters(vectors), cells.bins(cells.distances(vectors))])
-
-
-def _settle(partitions: list[PartitionCTM], rows: Cells) -> float:
-    """The two channels as one signal, natural log in events."""
-    settle(partitions, rows, np.zeros_like(rows))
-    values = [found.statistic() for found in partitions]
-    return max(values) + math.log(BLOCK) - math.log(len(partitions))

@@ -70,7 +70,7 @@ def test_what_a_killed_runner_left_is_found_by_the_next_up(home: Path) -> None:
     left = stack.status(home)["s3"]["pid"]
     runner = tree.marked(Home.of(home).mark(RUNNER))[0]
     runner.kill()
-    eventually(lambda: not stack.status(home), within_s=5)
+    eventually(lambda: not stack.status(home), within_s=20)
 
     stack.up(home, only=["s3"])
 

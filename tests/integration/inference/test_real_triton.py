@@ -167,7 +167,7 @@ async def test_a_routed_engine_is_loaded_answers_dies_and_comes_back(
     assert again == text
     for process in processes_of(engine):  # nobody asks it anything now
         process.kill()
-    await eventually(lambda: not loaded.ready(engine.digest), "the second death", within_s=5)
+    await eventually(lambda: not loaded.ready(engine.digest), "the second death", within_s=30)
     stop.set()
     await serving
 

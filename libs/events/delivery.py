@@ -7,9 +7,9 @@ from typing import Generic
 from libs.events.topics import E, Topic
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Delivery(Generic[E]):
-    """An event with where it stands on the log.
+    """An event with where it stands on the log; quicker to make than a frozen one.
 
     ``event_id`` is the producer's; a foreign producer that sends none gets
     ``topic/partition/offset``, which a redelivery repeats.

@@ -5,20 +5,21 @@ offset moves after that and never before: a crash anywhere repeats records, and 
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final, Generic
 
 import structlog
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Histogram
 
 from libs.events import codec, headers
 from libs.events.delivery import Delivery
 from libs.events.topics import BY_NAME, E, Topic
 from libs.faults import Fatal, Poison, Retryable
 from libs.kafka.record import Record, Sink, Source
-from libs.runtime import metrics, tracing
+from libs.runtime import logs, metrics, tracing
 
 log = structlog.get_logger()
 
@@ -66,14 +67,17 @@ class ConsumerLoop:
         records = self.source.poll(max_records, timeout_s)
         if not records:
             return 0
-        for record in records:
-            self._settle(record)
+        outcomes = Counter((record.topic, self._settle(record)) for record in records)
         self._flush()
         self._insist(self.before_commit)
         self.source.commit(records)
+        for (topic, outcome), count in outcomes.items():
+            metrics.EVENTS_SETTLED.labels(topic, outcome).inc(count)
+        for topic, newest_ms in {each.topic: each.timestamp_ms for each in records}.items():
+            metrics.EVENT_AGE_SECONDS.labels(topic).set(max(time.time() - newest_ms / 1000, 0.0))
         return len(records)
 
-    def _settle(self, record: Record) -> None:
+    def _settle(self, record: Record) -> str:
         started = time.perf_counter()
         try:
             self._handle(record, delivery_of(record))
@@ -81,19 +85,17 @@ class ConsumerLoop:
         except Poison as poison:
             bury(self.sink, record, poison.code, str(poison))
             outcome = "dead_lettered"
-        _settled(record.topic, outcome).inc()
-        seconds, age = _timed(record.topic)
-        seconds.observe(time.perf_counter() - started)
-        age.set(max(time.time() - record.timestamp_ms / 1000, 0.0))
+        _timed(record.topic).observe(time.perf_counter() - started)
+        return outcome
 
     def _handle(self, record: Record, delivery: Delivery[Any]) -> None:
-        """One span per record, child of its producer's; its id bound to every log line."""
-        bound = structlog.contextvars.bind_contextvars(event_id=delivery.event_id)
+        """One span per record, child of its producer's; its id on every log line."""
+        token = logs.EVENT_ID.set(delivery.event_id)
         try:
             with tracing.within(f"{record.topic} process", record.headers):
                 self._attempt(self._handlers[record.topic], delivery)
         finally:
-            structlog.contextvars.reset_contextvars(**bound)
+            logs.EVENT_ID.reset(token)
 
     def _attempt(self, route: Route[Any], delivery: Delivery[Any]) -> None:
         for wait_s in RETRY_WAITS_S:
@@ -167,11 +169,5 @@ def bury(sink: Sink, record: Record, code: str, reason: str) -> None:
 
 
 @cache
-def _settled(topic: str, outcome: str) -> Counter:
-    return metrics.EVENTS_SETTLED.labels(topic, outcome)
-
-
-@cache
-def _timed(topic: str) -> tuple[Histogram, Gauge]:
-    """Time in the handler, age of the newest record."""
-    return metrics.EVENT_HANDLE_SECONDS.labels(topic), metrics.EVENT_AGE_SECONDS.labels(topic)
+def _timed(topic: str) -> Histogram:
+    return metrics.EVENT_HANDLE_SECONDS.labels(topic)

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 import pytest
+from prometheus_client import REGISTRY
+from structlog.typing import EventDict
 
 from libs.events import headers
 from libs.events.delivery import Delivery
@@ -10,6 +12,7 @@ from libs.events.topics import DRIFT_DETECTED, FEEDBACK_JOINED
 from libs.faults import Fatal, Poison, Retryable
 from libs.kafka.consumer import RETRY_WAITS_S, ConsumerLoop, Route
 from libs.kafka.memory import MemoryBroker, MemorySink
+from libs.runtime.logs import with_event_id
 from protos.monitor.v1.monitor_events_pb2 import DriftDetected
 
 Handler = Callable[[Delivery[DriftDetected]], None]
@@ -49,6 +52,17 @@ def loop_over(
 
 def committed(broker: MemoryBroker) -> int | None:
     return broker.committed.get(("monitor", DRIFT_DETECTED.name))
+
+
+def settled() -> tuple[float, float]:
+    """Handled and dead-lettered, ever."""
+    found = [
+        REGISTRY.get_sample_value(
+            "perennial_events_settled_total", {"topic": DRIFT_DETECTED.name, "outcome": outcome}
+        )
+        for outcome in ("handled", "dead_lettered")
+    ]
+    return found[0] or 0.0, found[1] or 0.0
 
 
 def test_a_batch_is_handled_in_order_and_committed_once() -> None:
@@ -113,6 +127,37 @@ def test_a_bug_in_a_handler_stops_the_loop_with_nothing_committed() -> None:
         loop_over(broker, buggy).step()
 
     assert committed(broker) is None
+
+
+def test_records_are_counted_by_outcome_once_their_batch_is_committed() -> None:
+    broker = MemoryBroker()
+    broker.produce(DRIFT_DETECTED, drift("a"))
+    broker.append(DRIFT_DETECTED.name, b"a", b"\xff\xff", ())
+
+    def crash() -> None:
+        raise ZeroDivisionError
+
+    loop = loop_over(broker, lambda _: None)
+    loop.before_commit = crash
+    before = settled()
+    with pytest.raises(ZeroDivisionError):
+        loop.step()
+    counts = settled()
+    loop_over(broker, lambda _: None).step()
+
+    assert counts == before
+    assert settled() == (before[0] + 1, before[1] + 1)
+
+
+def test_a_log_line_of_a_handler_tells_the_event() -> None:
+    broker = MemoryBroker()
+    sent = broker.produce(DRIFT_DETECTED, drift("a"))
+    lines: list[EventDict] = []
+
+    loop_over(broker, lambda _: lines.append(with_event_id(None, "info", {}))).step()
+
+    assert lines == [{"event_id": sent}]
+    assert with_event_id(None, "info", {}) == {}
 
 
 def test_a_crash_between_effect_and_commit_repeats_the_record() -> None:

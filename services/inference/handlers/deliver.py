@@ -17,7 +17,7 @@ from libs.runtime.clock import Clock
 from protos.inference.v1.inference_events_pb2 import GenerationServed
 from protos.registry.v1.registry_events_pb2 import ROLE_SHADOW
 from services.inference.handlers import instruments
-from services.inference.ports import Backlog, Embedder, Entry
+from services.inference.ports import Backlog, Embedder, Entry, Position
 from services.inference.wire.events import packed
 
 log = structlog.get_logger()
@@ -37,6 +37,15 @@ class _Outgoing:
     event_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Read, and its prompts embedded."""
+
+    entries: int
+    outgoing: Sequence[_Outgoing]
+    position: Position
+
+
 @dataclass(slots=True)
 class Deliver:
     """The only reader of the backlog. Delivery is at least once, under one event id."""
@@ -48,6 +57,8 @@ class Deliver:
     failures: int = 0
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _embed_again_s: float = float("-inf")
+    _waiting: _Batch | None = None
+    """Kafka would not take it: embedding it again at each try would cost the engines dear."""
 
     def wake(self) -> None:
         """There is something new."""
@@ -88,14 +99,19 @@ class Deliver:
         Raises:
             Retryable: Kafka is away; the batch stays.
         """
+        batch = self._waiting = self._waiting or await self._next()
+        if batch.outgoing:
+            await asyncio.to_thread(self._send, batch.outgoing)
+        await asyncio.to_thread(self.backlog.commit, batch.position)
+        self._waiting = None
+        instruments.BACKLOG_BYTES.set(self.backlog.pending_bytes())
+        return batch.entries
+
+    async def _next(self) -> _Batch:
         entries, position = await asyncio.to_thread(self.backlog.read, BATCH)
         outgoing = [found for entry in entries if (found := _decoded(entry)) is not None]
         await self._embed(outgoing)
-        if outgoing:
-            await asyncio.to_thread(self._send, outgoing)
-        await asyncio.to_thread(self.backlog.commit, position)
-        instruments.BACKLOG_BYTES.set(self.backlog.pending_bytes())
-        return len(entries)
+        return _Batch(len(entries), outgoing, position)
 
     async def finish(self, timeout_s: float) -> None:
         """Deliver what is left, if Kafka was there lately and time allows."""

@@ -96,6 +96,20 @@ async def test_a_batch_that_kafka_refused_is_sent_again_under_the_same_ids(world
     assert await world.deliver.step() == 0
 
 
+async def test_a_batch_that_waits_for_kafka_is_embedded_once(world: World) -> None:
+    world.served(0)
+    world.sink.away = True
+    for _ in range(3):
+        with pytest.raises(Retryable):
+            await world.deliver.step()
+
+    world.sink.away = False
+    await world.deliver.step()
+
+    assert world.embedder.calls == 1
+    assert np.frombuffer(world.events[0].embedding, "<f2").tolist() == [1.0, 0.5, -1.0]
+
+
 async def test_without_the_embedder_events_go_without_embedding_and_it_rests(
     world: World,
 ) -> None:

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from libs.http.patience import HEAD_S, PatientProtocol
 from libs.runtime.config import DoorSettings
+from libs.runtime.shared import listening
 
 log = structlog.get_logger()
 
@@ -19,12 +20,21 @@ POLL_S: Final = 0.02
 
 
 class HttpServer:
+    """``shared``: other processes listen at the same port."""
+
     name = "http"
 
     def __init__(
-        self, settings: DoorSettings, app: ASGIApp, drain_s: int = 10, head_s: float = HEAD_S
+        self,
+        settings: DoorSettings,
+        app: ASGIApp,
+        drain_s: int = 10,
+        head_s: float = HEAD_S,
+        *,
+        shared: bool = False,
     ) -> None:
         self._settings = settings
+        self._shared = shared
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
@@ -53,7 +63,8 @@ class HttpServer:
         return self
 
     async def _run(self) -> None:
-        await self._server._serve()  # serve() would take the process's signals
+        sockets = [listening(self._settings)] if self._shared else None
+        await self._server._serve(sockets)  # serve() would take the process's signals
 
     async def __aexit__(
         self,

@@ -29,7 +29,8 @@ OPEN_SERVICES: Final = ("grpc.health.", "grpc.reflection.")
 
 
 class RpcServer:
-    """Serves what ``register`` adds. With ``operator_token`` every call must carry it."""
+    """Serves what ``register`` adds. With ``operator_token`` every call must carry it; other
+    processes may listen at a ``shared`` port."""
 
     def __init__(
         self,
@@ -37,8 +38,11 @@ class RpcServer:
         register: Callable[[grpc.aio.Server], None],
         services: Sequence[str],
         operator_token: str | None = None,
+        *,
+        shared: bool = False,
     ) -> None:
         self.name = "rpc"
+        self._shared = shared
         self._settings = settings
         self._register = register
         self._services = services
@@ -50,7 +54,7 @@ class RpcServer:
             interceptors=[Doorkeeper(self._token)],
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-                ("grpc.so_reuseport", 0),
+                ("grpc.so_reuseport", int(self._shared)),
                 ("grpc.server_max_unrequested_time_in_server", ACCEPT_S),
             ],
         )

@@ -23,3 +23,6 @@ DEAD_LETTERS: Final = Counter(
     "perennial_dead_letters_total", "Records sent to dead letters", ["topic", "code"]
 )
 RPC_SECONDS: Final = Histogram("perennial_rpc_seconds", "Time of an RPC", ["method", "code"])
+WORKERS_ENDED: Final = Counter(
+    "perennial_workers_ended_total", "Worker processes that ended and are started again"
+)

@@ -85,3 +85,17 @@ class OpsServer:
     @staticmethod
     def _json(status: HTTPStatus, body: object) -> tuple[HTTPStatus, str, bytes]:
         return status, "application/json", json.dumps(body).encode()
+
+
+async def is_alive(door: DoorSettings) -> bool:
+    """Whether the process with this ops port says that it is."""
+    try:
+        async with asyncio.timeout(READ_TIMEOUT_S):
+            reader, writer = await asyncio.open_connection(door.host, door.port)
+            try:
+                writer.write(b"GET /healthz HTTP/1.1\r\n\r\n")
+                return b" 200 " in await reader.readline()
+            finally:
+                writer.close()
+    except (OSError, TimeoutError):
+        return False

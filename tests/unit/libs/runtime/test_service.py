@@ -2,44 +2,13 @@
 
 import asyncio
 import json
-from types import TracebackType
-from typing import Self
 
 import pytest
 
 from libs.runtime.config import DoorSettings, ServiceSettings
 from libs.runtime.service import Service, serve
 from tests.ports import free_port
-
-
-class Witness:
-    """A part that writes down what happens to it."""
-
-    def __init__(self, name: str, diary: list[str], error: Exception | None = None) -> None:
-        self.name = name
-        self._diary = diary
-        self._error = error
-
-    async def __aenter__(self) -> Self:
-        self._diary.append(f"enter {self.name}")
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._diary.append(f"exit {self.name}")
-
-    async def serve(self, stop: asyncio.Event) -> None:
-        if self._error is not None:
-            raise self._error
-        await stop.wait()
-        self._diary.append(f"drained {self.name}")
-
-    def unready(self) -> str | None:
-        return "warming" if self._error is None and self.name == "slow" else None
+from tests.unit.libs.runtime.witness import Witness
 
 
 def settings(port: int) -> ServiceSettings:

@@ -21,7 +21,6 @@ from services.monitor.domain.pace import Pace
 from services.monitor.domain.recent import Recent, fingerprint, recent
 from services.monitor.domain.release import Release
 from services.monitor.domain.sample import Sample
-from services.monitor.domain.scatter import Scatter
 from services.monitor.domain.strata import season
 from services.monitor.domain.watch import Watch, watch
 
@@ -102,7 +101,7 @@ class Application:
         self.decision.crown()
         release = self.releases.get(champion)
         if release is not None and release.watch is not None and release.watch.watching:
-            release.watch, release.scatter = None, Scatter()
+            release.watch = None
             self.touched.add(champion)
         return [closed[1]] if closed else []
 
@@ -165,7 +164,6 @@ class Application:
             release.watch = self._watch(generation.release)
         self.inquiry.wait(generation.release)
         alarms = release.watch.observe(self._sample(generation))
-        release.project(generation.vector)
         found: list[Outcome] = []
         for alarm in alarms:
             event_id, mine = drift_event_id(self.name, alarm), self.champion in ("", alarm.release)

@@ -38,10 +38,8 @@ class Held:
     near: list[bool] = field(default_factory=list)
 
     def add(self, sample: Sample, vector: NDArray[np.float16], near: bool) -> None:
-        row = vector[None, :]
-        if not len(vector):
-            self.vectors = np.zeros((len(self.generations) + 1, 0), np.float16)
-        else:
+        if len(vector):
+            row = vector[None, :]
             self.vectors = np.concatenate([self.vectors, row]) if self.generations else row
         self.numbers.append(_numbers(sample))
         self.words.append(_words(sample))
@@ -54,8 +52,9 @@ class Held:
     def table(self) -> Table:
         numbers = np.array(self.numbers, np.float64).reshape(-1, len(NUMBERS))
         columns = zip(*self.words, strict=True) if self.words else ([] for _ in WORDS)
+        bare = np.zeros((len(numbers), 0), np.float32)
         return Table(
-            vectors=unit(self.vectors),
+            vectors=unit(self.vectors) if self.vectors.size else bare,
             numbers={name: numbers[:, place] for place, name in enumerate(NUMBERS)},
             words={name: list(column) for name, column in zip(WORDS, columns, strict=True)},
             strata=self.strata,

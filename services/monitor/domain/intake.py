@@ -44,13 +44,14 @@ INTAKE: Final = (BROKEN_INPUT, DUPLICATES)
 
 def condition(prompt: str) -> int:
     """Place of the prompt among ``BROKEN_INPUT.labels``."""
-    if not prompt.strip():
+    if not prompt or prompt.isspace():
         return 1
     if not prompt.isascii() and MOJIBAKE.search(prompt):
         return 2
     if CONTROL.search(prompt):
         return 3
-    return 4 if len(prompt.encode()) >= LONGEST_BYTES else 0
+    long = 4 * len(prompt) >= LONGEST_BYTES and len(prompt.encode()) >= LONGEST_BYTES
+    return 4 if long else 0
 
 
 @dataclass(slots=True)

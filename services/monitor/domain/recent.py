@@ -1,12 +1,14 @@
 """A bounded set of what was seen lately."""
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
 
 
+@lru_cache(maxsize=256)
 def fingerprint(name: str) -> int:
     """64 bits of ``name``; never 0, which marks an empty place."""
     return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big") or 1

@@ -3,12 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
 from services.monitor.domain.generation import Generation
 from services.monitor.domain.objective import Objective
-from services.monitor.domain.scatter import Scatter
 from services.monitor.domain.slo import Ledger
 from services.monitor.domain.watch import Watch
 from services.monitor.domain.windows import Windows
@@ -25,7 +21,6 @@ class Release:
     windows: Windows = field(default_factory=Windows)
     watch: Watch | None = None
     ledger: Ledger = field(default_factory=Ledger)
-    scatter: Scatter = field(default_factory=Scatter)
     provider: str = ""
 
     def serve(self, answer: Generation, objectives: Sequence[Objective], at: float) -> None:
@@ -34,12 +29,3 @@ class Release:
         self.windows.add(answer)
         if objectives:
             self.ledger.add(objectives, answer, at)
-
-    def project(self, vector: NDArray[np.float16]) -> None:
-        """Place a watched prompt in the plane of the reference."""
-        fit = self.watch.fit if self.watch is not None else None
-        if fit is None or fit.embedding is None:
-            return
-        if not self.scatter.axes.size:
-            self.scatter.fit(fit.embedding.rows)
-        self.scatter.add(vector)

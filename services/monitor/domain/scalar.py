@@ -83,7 +83,10 @@ class ResidualBins:
 
     def bins(self, given: Floats, numbers: Floats) -> Cells:
         """``(n, d + 1)`` and ``(n,)`` -> ``(n,)`` bin of the residual."""
-        residuals = numbers - self.level - _centred(given, self.mean) @ self.slope
+        explained = (given - self.mean) @ self.slope
+        if not np.isfinite(explained).all():
+            explained = _centred(given, self.mean) @ self.slope
+        residuals = numbers - self.level - explained
         return np.asarray(self.edges.searchsorted(residuals, side="right"), np.int64)
 
 

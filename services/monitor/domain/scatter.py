@@ -25,19 +25,12 @@ class Scatter:
     points: Plane = field(default_factory=lambda: np.zeros((POINTS, 2), np.float32))
     added: int = 0
 
-    def fit(self, rows: NDArray[np.floating]) -> None:
-        """Take the axes of ``(n, d)`` unit vectors."""
-        self.axes = principal(rows)
-        self.added = 0
-
-    def add(self, vector: NDArray[np.float16]) -> None:
-        """Project one embedding; one of another length is left out."""
-        if self.axes.shape[1] != len(vector) or not len(vector):
-            return
-        whole = vector.astype(np.float32)
-        length = float(np.sqrt(whole @ whole)) or 1.0
-        self.points[self.added % POINTS] = self.axes @ whole / length
-        self.added += 1
+    def add(self, rows: Plane, reference: Plane) -> None:
+        """Project ``(n, d)`` unit vectors, n up to 400, on the axes of the reference's."""
+        if not self.axes.size:
+            self.axes = principal(reference)
+        self.points[(self.added + np.arange(len(rows))) % POINTS] = rows @ self.axes.T
+        self.added += len(rows)
 
     def latest(self) -> Plane:
         """``(n, 2)``, n up to 400, in no order."""

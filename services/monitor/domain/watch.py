@@ -29,6 +29,7 @@ from services.monitor.domain.panel import Calibration, Strata, panel, strata
 from services.monitor.domain.partition import unit
 from services.monitor.domain.recent import Recent, fingerprint, recent
 from services.monitor.domain.sample import Alarm, Sample
+from services.monitor.domain.scatter import Scatter
 from services.monitor.domain.signal import Full, Signal, settle
 from services.monitor.domain.telling import Lately, told
 
@@ -83,6 +84,7 @@ class Watch:
     copies: int = 0
     unusable: int = 0
     lately: Lately = field(default_factory=Lately)
+    scatter: Scatter = field(default_factory=Scatter)
 
     @property
     def fit_wanted(self) -> int:
@@ -134,7 +136,7 @@ class Watch:
     def _renew(self) -> None:
         """Begin again: the stored state is of another form."""
         fresh = Watch(self.release, self.seed, self.wanted, self.average_run_length)
-        for name in ("held", "fit", "signals", "collected", "lately"):
+        for name in ("held", "fit", "signals", "collected", "lately", "scatter"):
             setattr(self, name, getattr(fresh, name))
         self.form = FORM
 
@@ -161,6 +163,8 @@ class Watch:
         held, self.held = self.held, Held()
         table = held.table()
         cells = self.fit.assign(table)
+        if self.fit.embedding is not None:
+            self.scatter.add(table.vectors, self.fit.embedding.rows)
         if self.watching:
             return Block(held, cells, table.vectors)
         self.collected += len(held.generations)

@@ -139,7 +139,7 @@ class Windows:
 
 def refuses(answer: str) -> bool:
     head = answer[:200].lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
-    return any(phrase in head for phrase in REFUSALS)
+    return any(map(head.__contains__, REFUSALS))
 
 
 def _quantiles(values: list[float]) -> list[float]:

@@ -30,6 +30,8 @@ MAX_DIMENSIONS: Final = 4096
 
 MAX_NAME: Final = 200
 
+STORED: Final = np.dtype("<f2")
+
 NO_VECTOR: Final = np.zeros(0, np.float16)
 
 ROLES: Final[dict[int, Role]] = {
@@ -186,7 +188,8 @@ def _vector(data: bytes) -> NDArray[np.float16]:
         return NO_VECTOR
     if len(data) % 2 or len(data) > 2 * MAX_DIMENSIONS:
         raise Poison(f"an embedding of {len(data)} bytes", code="bad_embedding")
-    vector = np.frombuffer(data, np.dtype("<f2"))
-    if not np.isfinite(vector).all():
+    vector = np.frombuffer(data, STORED)
+    whole = vector.astype(np.float32)
+    if not math.isfinite(whole @ whole):  # no square of a float16 is too large for a float32
         raise Poison("an embedding with inf or nan", code="bad_embedding")
     return vector

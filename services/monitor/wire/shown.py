@@ -197,12 +197,13 @@ def _standings(
 def scatter(release_digest: Digest, release: Release | None) -> pb.GetScatterResponse:
     """Empty before the reference's fit, and for prompts without embeddings."""
     found = pb.GetScatterResponse(release_digest=release_digest)
-    fit = release.watch.fit if release is not None and release.watch is not None else None
-    if release is None or fit is None or fit.embedding is None or not release.scatter.axes.size:
+    watch = release.watch if release is not None else None
+    fit = watch.fit if watch is not None else None
+    if watch is None or fit is None or fit.embedding is None or not watch.scatter.axes.size:
         return found
     rows = np.asarray(fit.embedding.rows[:POINTS], np.float32)
-    found.reference.extend(_points(rows @ release.scatter.axes.T))
-    found.recent.extend(_points(release.scatter.latest()))
+    found.reference.extend(_points(rows @ watch.scatter.axes.T))
+    found.recent.extend(_points(watch.scatter.latest()))
     return found
 
 

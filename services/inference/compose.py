@@ -2,10 +2,9 @@
 
 import asyncio
 import gc
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from types import TracebackType
-from typing import Final, Self
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
 
 import grpc
 
@@ -18,8 +17,12 @@ from libs.kafka.part import Consumer
 from libs.kafka.table import CompactedTable
 from libs.rpc.server import RpcServer
 from libs.runtime.clock import SystemClock
-from libs.runtime.service import Service
+from libs.runtime.late import Late
+from libs.runtime.service import Part, Service, run
+from libs.runtime.task import Task
+from libs.runtime.workers import Workers, end_with_parent, ops_of
 from services.inference.adapters import openai_api, triton
+from services.inference.adapters.borrowed import Borrowed, Untold
 from services.inference.adapters.engine_host import TritonHost
 from services.inference.adapters.fleet import Endpoint, FleetEngines, FleetGenerator
 from services.inference.adapters.journal import SpoolJournal
@@ -27,7 +30,7 @@ from services.inference.adapters.keys import Keys
 from services.inference.adapters.memory import FileMemory
 from services.inference.adapters.room import GIB, Room
 from services.inference.adapters.routing import CachedRouting
-from services.inference.adapters.spool import Spool
+from services.inference.adapters.spool import Spool, adopt
 from services.inference.config import ProviderSettings, Settings
 from services.inference.domain.admission import Admission
 from services.inference.domain.cache import Cache
@@ -46,67 +49,43 @@ from services.inference.handlers.probing import Prober
 from services.inference.handlers.runner import Runner
 from services.inference.handlers.sentinel import Sentinel
 from services.inference.http import OpenAiHttp
-from services.inference.ports import Generator
+from services.inference.ports import Generator, Journal
 from services.inference.rpc import SERVICE, InferenceRpc
 
 LAST_DELIVERY_S: Final = 5.0
-
-
-def _ready() -> str | None:
-    return None
-
-
-async def _leave() -> None:
-    pass
-
-
-async def _until_stopped(stop: asyncio.Event) -> None:
-    await stop.wait()
-
-
-@dataclass(slots=True)
-class Task:
-    """A handler that runs by itself, as a Part. ``leave`` runs after the doors have closed."""
-
-    name: str
-    work: Callable[[asyncio.Event], Awaitable[None]]
-    why_not_ready: Callable[[], str | None] = _ready
-    leave: Callable[[], Awaitable[None]] = _leave
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.leave()
-
-    async def serve(self, stop: asyncio.Event) -> None:
-        await self.work(stop)
-
-    def unready(self) -> str | None:
-        return self.why_not_ready()
+BORROWED_S: Final = 0.5
+"""Between two looks of a further process at an engine that the first one is loading."""
 
 
 def build() -> Service:
-    settings = Settings()  # type: ignore[call-arg]  # from the environment
+    """The first process, which owns the engines and what there is one of."""
+    return _process(Settings(), 0)  # type: ignore[call-arg]  # from the environment
+
+
+def work(number: int) -> None:
+    """The body of a further process."""
+    end_with_parent()
+    run(lambda: _process(Settings(), number))  # type: ignore[call-arg]  # as above
+
+
+def _process(settings: Settings, number: int) -> Service:
     clock = SystemClock()
+    first, shared = number == 0, settings.workers > 1
     channel = triton.connect(settings.triton.address)
     embedder = triton.TritonEmbedder(
         channel, settings.triton.embedding_model, settings.triton.embed_s
     )
     sink = KafkaSink(settings.kafka)
-    spool = Spool(settings.state_dir / "spool", settings.spool_max_bytes)
+    spool = _spool(settings, number)
     deliver = Deliver(spool, sink, embedder, clock)
     journal = SpoolJournal(spool, deliver.wake)
     topic = CompactedTable(settings.kafka, ROUTING)
-    routing = CachedRouting(topic, lambda: topic.unready() is None, settings.state_dir / "routing")
+    routing = CachedRouting(
+        topic, lambda: topic.unready() is None, settings.state_dir / "routing", kept=first
+    )
     http = openai_api.client()
     external = External(openai_api.OpenAiProviders(http, _keys(settings.providers)), clock)
-    follows = _follows(settings, channel, routing, journal, external)
+    follows = _follows(settings, channel, routing, journal if first else None, external)
     generator, loaded = _engines(follows, clock)
     runner = Runner(
         generator=generator,
@@ -116,41 +95,62 @@ def build() -> Service:
         # Of several endpoints each tells its own follower.
         on_engine_down=follows[0].suspect if len(follows) == 1 else _nobody,
         external=external,
-        cache=Cache(settings.cache_max_bytes),
+        cache=Cache(settings.part(settings.cache_max_bytes)),
     )
-    mirror = Mirror(runner, settings.max_mirrors, settings.generate_s)
-    admit = Admit(Admission(settings.max_requests), clock)
+    mirror = Mirror(runner, settings.part(settings.max_mirrors), settings.generate_s)
+    admit = Admit(Admission(settings.part(settings.max_requests), settings.workers), clock)
     answer = Answer(runner, admit, mirror, settings.generate_s)
     embed = Embed(embedder)
-    prober = Prober(routing, external, FileMemory(settings.state_dir / "sentinel"))
-    requests, consumer = _requests(settings, Burst(prober, journal, clock), sink)
+    parts: list[Part] = [
+        sink,
+        Task("providers", leave=http.close),
+        Task("delivery", deliver.serve, leave=lambda: deliver.finish(LAST_DELIVERY_S)),
+        # Not ready while Kafka is away would take a replica that answers out of service:
+        # readiness is the cached tables' as well, so the topic's own is not asked.
+        Task(topic.name, topic.serve, leave=lambda: topic.__aexit__(None, None, None)),
+        Task("routing", routing.serve, routing.unready),
+        Task("mirror", mirror.serve),
+        *(
+            Task(f"engines.{index}", follow.serve, lambda: _none_ready(follows))
+            for index, follow in enumerate(follows)
+        ),
+    ]
+    rpc = InferenceRpc(routing, answer, embed).register
+    doors: list[Part] = [
+        RpcServer(settings.rpc, rpc, [SERVICE], shared=shared),
+        HttpServer(settings.http, OpenAiHttp(routing, answer, embed).app(), shared=shared),
+    ]
     _spare_what_stays()
-    return Service(
-        "inference",
-        settings,
-        [
-            sink,
-            Task("providers", _until_stopped, leave=http.close),
-            Task("delivery", deliver.serve, leave=lambda: deliver.finish(LAST_DELIVERY_S)),
-            # Not ready while Kafka is away would take a replica that answers out of service:
-            # readiness is the cached tables' as well, so the topic's own is not asked.
-            Task(topic.name, topic.serve, leave=lambda: topic.__aexit__(None, None, None)),
-            Task("routing", routing.serve, routing.unready),
-            Task("mirror", mirror.serve),
+    if first:
+        prober = Prober(routing, external, FileMemory(settings.state_dir / "sentinel"))
+        parts += [
             Task("sentinel", Sentinel(prober, journal, clock).serve),
-            Task(
-                "probe-requests",
-                requests.serve,
-                leave=lambda: consumer.__aexit__(None, None, None),
-            ),
-            *(
-                Task(f"engines.{number}", follow.serve, lambda: _none_ready(follows))
-                for number, follow in enumerate(follows)
-            ),
-            RpcServer(settings.rpc, InferenceRpc(routing, answer, embed).register, [SERVICE]),
-            HttpServer(settings.http, OpenAiHttp(routing, answer, embed).app()),
-        ],
-    )
+            _requests(settings, Burst(prober, journal, clock), sink),
+            *doors,
+        ]
+        return Service("inference", settings, [*_workers(settings), *parts])
+    parts.append(Late(doors, lambda: routing.unready() or _none_ready(follows)))
+    ops = ops_of(settings.ops, number)
+    return Service(f"inference.{number}", settings.model_copy(update={"ops": ops}), parts)
+
+
+def _workers(settings: Settings) -> list[Part]:
+    if settings.workers == 1:
+        return []
+    return [Workers(work, settings.workers, settings.ops, [settings.rpc, settings.http])]
+
+
+def _spool(settings: Settings, number: int) -> Spool:
+    """Each process has its own; the first one takes over those of processes that are no more."""
+    bound = settings.part(settings.spool_max_bytes)
+    others = settings.state_dir / "workers"
+    if number:
+        return Spool(others / str(number) / "spool", bound)
+    spool = Spool(settings.state_dir / "spool", bound)
+    for left in others.glob("[0-9]*/spool"):
+        if int(left.parent.name) >= settings.workers:
+            adopt(spool, left)
+    return spool
 
 
 def _spare_what_stays() -> None:
@@ -160,7 +160,7 @@ def _spare_what_stays() -> None:
     gc.freeze()
 
 
-def _requests(settings: Settings, burst: Burst, sink: KafkaSink) -> tuple[Requests, Consumer]:
+def _requests(settings: Settings, burst: Burst, sink: KafkaSink) -> Task:
     """Its readiness is not the service's either: an answer needs no Kafka."""
     handler = OnProbeRequested(burst, asyncio.get_running_loop())
     consumer = Consumer.of(
@@ -170,7 +170,11 @@ def _requests(settings: Settings, burst: Burst, sink: KafkaSink) -> tuple[Reques
         sink=sink,
         max_records=1,
     )
-    return Requests(consumer.serve, handler), consumer
+    return Task(
+        "probe-requests",
+        Requests(consumer.serve, handler).serve,
+        leave=lambda: consumer.__aexit__(None, None, None),
+    )
 
 
 def _keys(settings: ProviderSettings) -> Keys:
@@ -182,22 +186,27 @@ def _follows(
     settings: Settings,
     channel: grpc.aio.Channel,
     routing: CachedRouting,
-    journal: SpoolJournal,
+    reports: Journal | None,
     external: External,
 ) -> list[FollowRouting]:
-    """One for each Triton."""
+    """One for each Triton; without ``reports`` it only looks."""
     channels = [channel, *(triton.connect(address) for address in settings.triton.others)]
     files, store = asyncio.Lock(), MinioStore(settings.s3)
+    pace = Pace(probe_every_s=settings.probe_every_s, grace_s=settings.unload_grace_s)
+    if reports is None:
+        pace = replace(pace, away_s=BORROWED_S)
+    elif settings.workers > 1:
+        pace = replace(pace, sure_grace_s=settings.unload_grace_s)
     return [
         FollowRouting(
             routing=routing,
-            host=_host(settings, each, store, files),
+            host=_host(settings, each, store, files) if reports else Borrowed(),
             generator=triton.TritonGenerator(each),
             loaded=LoadedEngines(),
-            journal=journal,
+            journal=reports or Untold(),
             replica=settings.replica if number == 0 else f"{settings.replica}/{number}",
             clock=SystemClock(),
-            pace=Pace(probe_every_s=settings.probe_every_s, grace_s=settings.unload_grace_s),
+            pace=pace,
             why_not=external.why_not,
         )
         for number, each in enumerate(channels)

@@ -72,6 +72,9 @@ class Settings(StatefulSettings):
     http: DoorSettings
     triton: TritonSettings
     providers: ProviderSettings = ProviderSettings()
+    workers: int = Field(default=1, ge=1)
+    """Processes that answer behind the ports; worker N has its ops port N further, and its spool
+    in STATE_DIR/workers/N. Bounds below are of all of them."""
     replica: str = Field(default_factory=socket.gethostname, min_length=1)
     """Name of this process in its reports."""
     generate_s: float = Field(default=120.0, gt=0)
@@ -87,4 +90,15 @@ class Settings(StatefulSettings):
     probe_every_s: float = Field(default=3.0, gt=0)
     """Between two looks at an engine: one that gave nothing meanwhile is asked for a token."""
     unload_grace_s: float = Field(default=60.0, ge=0)
-    """For requests under way on an engine that is no longer routed."""
+    """For requests under way on an engine that is no longer routed; with several workers it is
+    always waited for, as one does not see the others' requests."""
+
+    @model_validator(mode="after")
+    def _ports_to_share(self) -> Self:
+        if self.workers > 1 and 0 in {self.rpc.port, self.http.port, self.ops.port}:
+            raise ValueError("several workers share ports: name them, 0 is another for each")
+        return self
+
+    def part(self, bound: int) -> int:
+        """Of a bound, what one worker has of it."""
+        return max(1, bound // self.workers)

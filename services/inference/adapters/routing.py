@@ -21,12 +21,18 @@ class CachedRouting:
     """Serves the cached tables until the topic has been read once, then what the topic says.
 
     ``caught_up`` tells whether it has. Readers are on the event loop; changes arrive in the
-    table's reader thread.
+    table's reader thread. Where another process keeps ``directory`` they are not ``kept`` here.
     """
 
     def __init__(
-        self, source: MemoryTable[RoutingTable], caught_up: Callable[[], bool], directory: Path
+        self,
+        source: MemoryTable[RoutingTable],
+        caught_up: Callable[[], bool],
+        directory: Path,
+        *,
+        kept: bool = True,
     ) -> None:
+        self._kept = kept
         self._source = source
         self._caught_up = caught_up
         self._directory = directory
@@ -82,14 +88,16 @@ class CachedRouting:
         tables = dict(self._tables)
         if event is None:
             tables.pop(application, None)
-            self._path(application).unlink(missing_ok=True)
+            if self._kept:
+                self._path(application).unlink(missing_ok=True)
         else:
             try:
                 tables[application] = events.table(event)
             except Poison as poison:  # the table in force stays in force
                 log.error("routing.refused", application=application, error=str(poison))
                 return
-            self._keep(application, event)
+            if self._kept:
+                self._keep(application, event)
             log.info("routing.changed", application=application, version=event.version)
         self._tables, self._by_key = tables, _by_key(tables)
         for callback in self._callbacks:

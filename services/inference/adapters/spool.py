@@ -12,6 +12,7 @@ the disk, and what Kafka takes at once is not. Above ``max_bytes`` an append is 
 import fcntl
 import json
 import os
+import shutil
 import struct
 import threading
 import zlib
@@ -30,6 +31,8 @@ HEAD: Final = struct.Struct("<II")
 NAMES: Final = struct.Struct("<HH")
 SEGMENT_BYTES: Final = 8 * 1024 * 1024
 MAX_RECORD_BYTES: Final = 1024 * 1024
+ADOPTED: Final = 256
+"""Records at a time."""
 
 
 class Spool:
@@ -162,6 +165,28 @@ class Spool:
         except (ValueError, KeyError, TypeError) as error:
             log.warning("spool.cursor_unreadable", error=str(error))
             return first
+
+
+def adopt(spool: Spool, left: Path) -> None:
+    """Have ``spool`` deliver what the one in ``left`` still holds: its process is no more. What
+    does not fit stays there for the next start; a crash in between delivers it twice.
+
+    Raises:
+        Fatal: it is still used.
+    """
+    other = Spool(left, max_bytes=0)
+    try:
+        while (found := other.read(ADOPTED))[0]:
+            for entry in found[0]:
+                spool.append(entry)
+            spool.sync()
+            other.commit(found[1])
+    except SpoolFull:
+        log.warning("spool.left_alone", directory=str(left), bytes=other.pending_bytes())
+        return
+    finally:
+        other.close()
+    shutil.rmtree(left)
 
 
 def _entry(body: bytes) -> Entry:

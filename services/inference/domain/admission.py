@@ -60,8 +60,9 @@ ADMITTED: Final = Admitted()
 
 @dataclass(slots=True)
 class Lane:
-    """One application's part."""
+    """One application's part. ``limits`` are this process's share of what is ``stated``."""
 
+    stated: Limits
     limits: Limits
     at_s: float
     balance: float = 0.0
@@ -115,9 +116,11 @@ def _head(queue: deque[Ticket]) -> Ticket | None:
 
 @dataclass(slots=True)
 class Admission:
-    """``most`` answers under way in all. Times are of one monotonic clock, seconds."""
+    """``most`` answers under way in all, in this one of ``processes``, which share the limits of
+    each application. Times are of one monotonic clock, seconds."""
 
     most: int
+    processes: int = 1
     under_way: int = 0
     lanes: dict[str, Lane] = field(default_factory=dict)
     _passed: float = 0.0
@@ -133,7 +136,7 @@ class Admission:
         if (debt_s := lane.debt_s(now_s)) > limits.max_wait_s:
             return Refused("token_rate", _bounded(debt_s))
         displaced = None
-        if lane.waiting >= limits.queue:
+        if lane.waiting >= lane.limits.queue:
             displaced = lane.last_below(priority)
             if displaced is None:
                 return Refused("queue_full", self.retry_s(application))
@@ -195,10 +198,11 @@ class Admission:
     def _lane(self, application: str, limits: Limits, now_s: float) -> Lane:
         lane = self.lanes.get(application)
         if lane is None:
-            lane = self.lanes[application] = Lane(limits, now_s, limits.burst_tokens)
-        elif lane.limits is not limits:
+            part = limits.part(self.processes)
+            lane = self.lanes[application] = Lane(limits, part, now_s, part.burst_tokens)
+        elif lane.stated is not limits:
             lane.refill(now_s)
-            lane.limits = limits
+            lane.stated, lane.limits = limits, limits.part(self.processes)
         return lane
 
     def _take(self, lane: Lane) -> None:

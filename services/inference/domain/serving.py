@@ -1,6 +1,6 @@
 """What the gateway grants one application."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 
@@ -22,6 +22,18 @@ class Limits:
     tokens_per_s: float = 0.0
     burst_tokens: float = 0.0
     weight: float = 1.0
+
+    def part(self, processes: int) -> "Limits":
+        """Of one of several processes that share them; each has one place at least."""
+        if processes == 1:
+            return self
+        return replace(
+            self,
+            concurrency=max(1, self.concurrency // processes),
+            queue=-(-self.queue // processes),
+            tokens_per_s=self.tokens_per_s / processes,
+            burst_tokens=self.burst_tokens / processes,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,8 @@ PROBE_PROMPT = "Hello"
 class Pace:
     """Seconds: between looks at an engine, until one that has answered is taken for hung, until
     one that is new is, before a failed load is tried again, of grace for requests under way
-    before an engine is unloaded.
+    before an engine is unloaded: ``sure_grace_s`` of it for those of other processes, which are
+    not seen here.
 
     A model process that died refuses a probe at once; only one that hangs, or a machine that is
     very busy, needs patience.
@@ -39,6 +40,7 @@ class Pace:
     away_s: float = 2.0
     refused_s: float = 60.0
     grace_s: float = 60.0
+    sure_grace_s: float = 0.0
     busy_poll_s: float = 0.1
 
 
@@ -49,6 +51,7 @@ class _Attendance:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
     failure: str | None = None
+    waits: str = ""
     seconds: float = 0.0
     seen_answers: int = 0
 
@@ -155,14 +158,16 @@ class FollowRouting:
                 if not await self._answers(engine.digest, self.pace.probe_s):
                     raise Poison("loaded, but does not answer", code="probe_failed")
         except Retryable as error:
-            log.warning("engine.load_waits", model=engine.model_name, error=str(error))
+            if attendance.waits != str(error):  # a wait may be long
+                attendance.waits = str(error)
+                log.warning("engine.load_waits", model=engine.model_name, error=str(error))
             return self.pace.away_s
         except Poison as error:
             log.error("engine.load_failed", model=engine.model_name, error=str(error))
             attendance.failure = f"{error.code}: {error}"
             self._report()
             return self.pace.refused_s
-        attendance.failure = None
+        attendance.failure, attendance.waits = None, ""
         attendance.seconds = self.clock.monotonic() - started_s
         self.loaded.mark(engine.digest, ready=True)
         log.info("engine.ready", model=engine.model_name, seconds=round(attendance.seconds, 2))
@@ -193,10 +198,10 @@ class FollowRouting:
     async def _retired(self, digest: str) -> bool:
         """Unload after the requests under way; False when it is wanted again."""
         self.loaded.mark(digest, ready=False)
-        left_s = self.pace.grace_s
-        while self.loaded.busy(digest) and left_s > 0:
+        waited_s = 0.0
+        while digest not in self._wanted and waited_s < self._grace_s(digest):
             await asyncio.sleep(self.pace.busy_poll_s)
-            left_s -= self.pace.busy_poll_s
+            waited_s += self.pace.busy_poll_s
         if digest in self._wanted:
             return False
         try:
@@ -206,6 +211,9 @@ class FollowRouting:
         else:
             log.info("engine.unloaded", digest=digest)
         return digest not in self._wanted
+
+    def _grace_s(self, digest: str) -> float:
+        return self.pace.grace_s if self.loaded.busy(digest) else self.pace.sure_grace_s
 
     def _state(self, digest: str) -> tuple[bool, str | None]:
         """Whether it can answer, and why not where that is known."""

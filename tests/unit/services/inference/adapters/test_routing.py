@@ -114,3 +114,20 @@ def test_an_unreadable_cache_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "support.routing").write_bytes(b"\xff\xff\xff")
 
     assert World(tmp_path, caught_up=False).routing().tables() == []
+
+
+def test_a_cache_that_another_process_keeps_is_read_only(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.routing()
+    world.source.put(routing_event(version=7))
+    source: MemoryTable[RoutingTable] = MemoryTable(ROUTING)
+    reader = CachedRouting(source, lambda: True, tmp_path, kept=False)
+    [cached] = reader.tables()
+
+    source.put(routing_event(version=8))
+    source.remove("support")
+
+    assert cached.version == 7
+    assert reader.tables() == []
+    [kept] = World(tmp_path, caught_up=False).routing().tables()
+    assert kept.version == 7

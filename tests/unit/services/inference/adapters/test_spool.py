@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from libs.faults import Fatal
-from services.inference.adapters.spool import Spool
+from services.inference.adapters.spool import Spool, adopt
 from services.inference.ports import Entry, SpoolFull
 
 
@@ -183,3 +183,39 @@ def test_a_killed_process_loses_nothing_that_it_had_appended(tmp_path: Path) -> 
 
     last = max(told, default=199)
     assert found[: last + 1] == [f"id-{number}" for number in range(last + 1)]
+
+
+def test_a_spool_takes_over_what_a_process_that_is_no_more_has_left(tmp_path: Path) -> None:
+    left = Spool(tmp_path / "workers" / "2" / "spool", 100_000)
+    for number in range(600):
+        left.append(entry(number, size=1))
+    left.commit(left.read(1)[1])
+    left.close()
+    spool = Spool(tmp_path / "spool", 1024 * 1024)
+
+    adopt(spool, tmp_path / "workers" / "2" / "spool")
+
+    assert ids(spool) == [f"id-{number}" for number in range(1, 600)]
+    assert not (tmp_path / "workers" / "2" / "spool").exists()
+
+
+def test_what_does_not_fit_is_left_for_the_next_start(tmp_path: Path) -> None:
+    left = Spool(tmp_path / "left", 100_000)
+    for number in range(400):
+        left.append(entry(number))
+    left.close()
+
+    first = Spool(tmp_path / "first", 25_000)
+    adopt(first, tmp_path / "left")
+    second = Spool(tmp_path / "second", 100_000)
+    adopt(second, tmp_path / "left")
+
+    assert set(ids(first)) | set(ids(second)) == {f"id-{number}" for number in range(400)}
+    assert not (tmp_path / "left").exists()
+
+
+def test_a_spool_that_is_used_is_not_taken_over(tmp_path: Path) -> None:
+    Spool(tmp_path / "left", 10_000)
+
+    with pytest.raises(Fatal, match="used by another process"):
+        adopt(Spool(tmp_path / "spool", 10_000), tmp_path / "left")

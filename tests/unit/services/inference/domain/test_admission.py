@@ -160,3 +160,29 @@ def test_the_counts_stay_within_their_bounds_whatever_happens(steps: list[str], 
         assert admission.under_way == inside <= most
         assert admission.waiting() == sum(not one.left for one in waiting)
         assert all(lane.under_way <= 2 for lane in admission.lanes.values())
+
+
+def test_processes_share_the_limits_of_an_application() -> None:
+    limits = Limits(concurrency=5, queue=4, tokens_per_s=10.0, burst_tokens=60.0)
+    outcomes = []
+    for _ in range(2):
+        one = Admission(10, processes=2)
+        outcomes += [one.enter("a", limits, NORMAL, 0.0) for _ in range(5)]
+
+    assert Counter(type(outcome) for outcome in outcomes) == {Admitted: 4, Queued: 4, Refused: 2}
+
+
+def test_tokens_are_shared_too() -> None:
+    limits = Limits(tokens_per_s=10.0, burst_tokens=60.0)
+    admission = Admission(10, processes=2)
+    admission.enter("a", limits, NORMAL, 0.0)
+    admission.leave("a", 30, 1.0)
+
+    assert isinstance(admission.enter("a", limits, NORMAL, 0.0), Queued)
+    assert list(admission.admit(0.1))
+
+
+def test_each_process_has_a_place() -> None:
+    one = Admission(10, processes=4)
+
+    assert isinstance(one.enter("a", Limits(concurrency=1, queue=0), NORMAL, 0.0), Admitted)

@@ -7,9 +7,11 @@ import pytest
 
 from libs.faults import Poison, Retryable
 from libs.runtime.clock import SystemClock
+from services.inference.adapters.borrowed import Borrowed
 from services.inference.domain.loaded import LoadedEngines
 from services.inference.domain.release import Provider, Role, Route
 from services.inference.handlers.follow import FollowRouting, Pace
+from services.inference.ports import EngineHost
 from tests.unit.services.inference.fakes import (
     CANARY,
     CHAMPION,
@@ -42,21 +44,22 @@ class World:
     journal: MemoryJournal = field(default_factory=MemoryJournal)
     host: FakeHost = field(init=False)
     why_not: Callable[[Provider], str | None] = lambda _: None
+    pace: Pace = FAST
 
     def __post_init__(self) -> None:
         self.host = FakeHost(self.generator)
 
     @asynccontextmanager
-    async def following(self) -> AsyncIterator[FollowRouting]:
+    async def following(self, host: EngineHost | None = None) -> AsyncIterator[FollowRouting]:
         follow = FollowRouting(
             routing=self.routing,
-            host=self.host,
+            host=host or self.host,
             generator=self.generator,
             loaded=self.loaded,
             journal=self.journal,
             replica="replica-1",
             clock=SystemClock(),
-            pace=FAST,
+            pace=self.pace,
             why_not=self.why_not,
         )
         stop = asyncio.Event()
@@ -225,3 +228,51 @@ async def test_an_external_release_without_a_key_is_reported_with_the_reason(
 
     told = {report.release_digest: report.reason for report in world.journal.loaded}
     assert told == {CHAMPION.digest: "", "release-outside": "no key"}
+
+
+async def test_an_engine_that_other_processes_may_still_ask_has_its_whole_grace(
+    world: World,
+) -> None:
+    world.pace = replace(FAST, sure_grace_s=0.1)
+    world.routing.set(table())
+
+    async with world.following():
+        await world.ready()
+        world.routing.set()
+        await eventually(lambda: not world.loaded.ready(DIGEST), "no new requests")
+        await asyncio.sleep(0.03)
+        assert world.host.unloads == []
+        await eventually(lambda: world.host.unloads == [DIGEST], "unloaded")
+
+
+async def test_an_engine_that_is_wanted_again_answers_before_its_grace_is_over(
+    world: World,
+) -> None:
+    world.pace = replace(FAST, sure_grace_s=600.0)
+    world.routing.set(table())
+
+    async with world.following():
+        await world.ready()
+        world.routing.set()
+        await eventually(lambda: not world.loaded.ready(DIGEST), "no new requests")
+        world.routing.set(table())
+        await world.ready()
+
+    assert world.host.unloads == []
+
+
+async def test_a_borrowed_engine_is_asked_once_its_owner_has_loaded_it(world: World) -> None:
+    world.routing.set(table())
+
+    async with world.following(Borrowed()) as follow:
+        await eventually(lambda: len(follow.unready() or "") > 0, "waiting")
+        world.generator.engines.add(DIGEST)  # the owner's work
+        await world.ready()
+        world.generator.engines.clear()
+        await eventually(lambda: not world.loaded.ready(DIGEST), "seen dead")
+        world.generator.engines.add(DIGEST)
+        await world.ready()
+        world.routing.set()
+        await eventually(lambda: not world.loaded.ready(DIGEST), "let go")
+
+    assert world.generator.engines == {DIGEST}

@@ -16,7 +16,6 @@ from protos.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
 from protos.ingest.v1.ingest_events_pb2 import Record, RecordKind
 from protos.ingest.v1.ingest_service_pb2 import UploadResponse
 from protos.registry.v1 import registry_service_pb2 as messages
-from protos.registry.v1.registry_events_pb2 import OperatorAction
 from services.cli import upload
 from services.cli.applications import make_key
 from services.cli.session import TIMEOUT_S, Session
@@ -55,16 +54,6 @@ class Operator:
         )
         registry = Observer(self.session, self.application).registry()
         return str(registry.StartCampaign(request, timeout=TIMEOUT_S).campaign_id)
-
-    def abort(self, campaign: str, reason: str) -> None:
-        request = messages.ActOnCampaignRequest(
-            campaign_id=campaign,
-            action=OperatorAction.OPERATOR_ACTION_ABORT,
-            operator="demo",
-            reason=reason,
-        )
-        registry = Observer(self.session, self.application).registry()
-        registry.ActOnCampaign(request, timeout=TIMEOUT_S)
 
     def await_answers(self, question: str) -> None:
         """Until the gateway answers: a first promotion takes a moment to reach its table.

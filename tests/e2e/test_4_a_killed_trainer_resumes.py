@@ -17,8 +17,7 @@ def test_a_killed_trainer_resumes_from_its_last_checkpoint(
     home: Path, session: Session, served: str
 ) -> None:
     observer = Observer(session, served)
-    operator = Operator(session, served)
-    campaign = operator.start("", "end-to-end test")
+    campaign = Operator(session, served).start("", "end-to-end test")
 
     def steps() -> list[int]:
         events = observer.events(TRAINING_PROGRESSED)
@@ -42,4 +41,3 @@ def test_a_killed_trainer_resumes_from_its_last_checkpoint(
         "a verdict",
         200,
     )
-    operator.abort(campaign, "end-to-end test")

@@ -30,7 +30,7 @@ LONG: Final = 1500
 """Tokens of the other answers."""
 PATIENCE_S: Final = 5.0
 """A slot that is not back by then counts as this late."""
-LOOK_S: Final = 0.001
+LOOK_S: Final = 0.01
 Left = tuple[float, float]
 """When the client left or, with a deadline, began; and after how long it was told."""
 

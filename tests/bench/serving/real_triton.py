@@ -97,18 +97,6 @@ import time
 import served
 
 class TritonPythonModel(served.TritonPythonModel):
-    def initialize(self, args):
-        self._step_s = 0.0
-        super().initialize(args)
-        step = self._engine.step
-
-        def timed():
-            begun_s = time.monotonic()
-            step()
-            self._step_s = time.monotonic() - begun_s
-
-        self._engine.step = timed
-
     def _end_badly(self, request, message, code):
         super()._end_badly(request, message, code)
         with open({path!r}, "a") as file:

@@ -14,7 +14,7 @@ COPY infra infra
 RUN .venv-model/bin/python -m infra.triton.embedding_model .build/embedding
 RUN useradd --system --uid 10001 --create-home perennial \
  && mkdir -p /var/lib/triton/models && chown -R perennial /var/lib/triton
-ENV PATH=/perennial/.venv-model/bin:$PATH LD_LIBRARY_PATH=/usr/local/lib
+ENV PATH=/perennial/.venv-model/bin:$PATH LD_LIBRARY_PATH=/usr/local/lib MALLOC_ARENA_MAX=2
 USER perennial
 VOLUME /var/lib/triton
 STOPSIGNAL SIGTERM

@@ -33,8 +33,8 @@ CACHE_GB: Final = 0.1
 """Of the engine: touched whole by a few hundred short answers, so that growth is seen beside it."""
 SHORT: Final = 4
 """Tokens."""
-GO_S: Final = 10.0
-GOES: Final = 8
+GO_S: Final = 20.0
+ANSWERS: Final = 4000
 ENGINE_GROWTH: Final = "memory: engine, growth per 1000 answers"
 MIB: Final = 2**20
 
@@ -94,7 +94,7 @@ def engine_memory(work: Path, rounds: int, seconds: float) -> list[Result]:
         return [impossible(ENGINE_GROWTH, "<= 10", MISSING)]
     with triton(work, cache_size_gb=CACHE_GB) as real:
         samples = _by_answers(real)
-    half = samples[len(samples) // 2 :]
+    half = [each for each in samples if each[0] >= ANSWERS / 2]
     growth = slope(half) * 1000 / MIB
     first, last = samples[0], samples[-1]
     note = (
@@ -106,8 +106,10 @@ def engine_memory(work: Path, rounds: int, seconds: float) -> list[Result]:
 
 def _by_answers(real: RealTriton) -> list[tuple[float, float]]:
     samples = [(0.0, resident(real.pid))]
-    for _ in range(GOES):
+    while samples[-1][0] < ANSWERS:
         told = streamed("direct", real.address, 8, GO_S, tokens=SHORT)
+        if not told["answers"]:
+            raise RuntimeError(told["failure"])
         samples.append((samples[-1][0] + told["answers"], resident(real.pid)))
         print(f"  {samples[-1][0]:.0f} answers: {samples[-1][1] / MIB:.0f} MiB", flush=True)
     return samples

@@ -142,7 +142,7 @@ class Application:
     def settle(self) -> list[Outcome]:
         """Round off before the state is stored; the evidence of what changed in the rollouts."""
         for digest in self.touched:
-            self.releases[digest].windows.settle()
+            self.releases[digest].settle()
         found: list[Outcome] = []
         for campaign, state in self.canaries.items():
             if state.shadow.changed:

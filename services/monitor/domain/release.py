@@ -29,3 +29,8 @@ class Release:
         self.windows.add(answer)
         if objectives:
             self.ledger.add(objectives, answer, at)
+
+    def settle(self) -> None:
+        """Before the state is stored or shown."""
+        self.windows.settle()
+        self.ledger.settle()

@@ -67,7 +67,7 @@ class Signal:
         events: watched since the calibration was complete; offered: those left out included.
         pending: ``(channels + 1, < 10)`` cells and strata of the unfinished block, and
             waiting: ``(< 10, d)`` its vectors where there is a kernel.
-        history: ``(2, 500)`` events and values of the last ``points`` block ends.
+        trace: ``(2, 500)`` events and values of the last ends of blocks, a ring; traced: ever.
     """
 
     name: str
@@ -85,8 +85,8 @@ class Signal:
     alarmed: bool = False
     pending: Cells = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     waiting: Vectors = field(default_factory=lambda: np.zeros((0, 0), np.float32))
-    history: Floats = field(default_factory=lambda: np.zeros((2, HISTORY)))
-    points: int = 0
+    trace: Floats = field(default_factory=lambda: np.zeros((2, HISTORY)))
+    traced: int = 0
 
     @property
     def columns(self) -> list[int]:
@@ -107,12 +107,9 @@ class Signal:
         return max(0.0, weighed(known, self.learned.log_statistic if self.learned else None))
 
     @property
-    def history_events(self) -> Floats:
-        return self.history[0, HISTORY - self.points :]
-
-    @property
-    def history_values(self) -> Floats:
-        return self.history[1, HISTORY - self.points :]
+    def history(self) -> Floats:
+        """``(2, <= 500)`` events and values of the last ends of blocks, in time order."""
+        return np.roll(self.trace, -self.traced, axis=1)[:, max(0, HISTORY - self.traced) :]
 
     def tables(self, strata: Cells, clusters: Cells) -> Cells:
         """The tables of counts, from ``(n,)`` strata and clusters."""
@@ -198,9 +195,9 @@ class Signal:
         self.events += BLOCK
         value = self.statistic
         self.alarmed = value >= self.threshold
-        self.history[:, :-1] = self.history[:, 1:]
-        self.history[:, -1] = self.calibrated + self.events, value
-        self.points = min(self.points + 1, HISTORY)
+        place = self.traced % HISTORY
+        self.trace[0, place], self.trace[1, place] = self.calibrated + self.events, value
+        self.traced += 1
 
 
 def weighed(partitions: Sequence[float], learned: float | None) -> float:

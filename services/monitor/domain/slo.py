@@ -99,9 +99,9 @@ class Counts:
     totals: NDArray[np.int32]
     bads: NDArray[np.int32]
 
-    def add(self, at: float, found: Sequence[bool | None]) -> None:
-        """One answer: by objective whether it is bad, None where it does not count. That of a
-        span that was overwritten is left out."""
+    def add(self, at: float, found: Sequence[bool | None], count: int) -> None:
+        """So many answers: by objective whether they are bad, None where they do not count. Those
+        of a span that was overwritten are left out."""
         span = int(at // self.width_s)
         slot = span % len(self.spans)
         known = self.spans.item(slot)
@@ -112,9 +112,9 @@ class Counts:
             self.totals[slot] = self.bads[slot] = 0
         for column, missed in enumerate(found):
             if missed is not None:
-                self.totals[slot, column] += 1
+                self.totals[slot, column] += count
                 if missed:
-                    self.bads[slot, column] += 1
+                    self.bads[slot, column] += count
 
     def sums(self, column: int, now: float, window_s: float) -> tuple[int, int]:
         """All and bad answers of the window that ends with the span of ``now``."""
@@ -137,6 +137,7 @@ class Ledger:
     Fields:
         keys: of the objectives, in the order of the columns.
         standings: by key; aligned: the objectives that were aligned last.
+        waiting: answers that are not in the rings yet, by their minute and what was found.
     """
 
     keys: list[str] = field(default_factory=list)
@@ -144,18 +145,28 @@ class Ledger:
     hours: Counts = field(default_factory=lambda: counts(HOUR_S, 0, 0))
     standings: dict[str, Standing] = field(default_factory=dict)
     aligned: Sequence[Objective] | None = field(init=False, default=None, repr=False, compare=False)
+    waiting: dict[tuple[int, tuple[bool | None, ...]], int] = field(
+        init=False, default_factory=dict, repr=False, compare=False
+    )
 
     def add(self, objectives: Sequence[Objective], answer: Generation, at: float) -> None:
         """Count one answer, given at ``at`` seconds since 1970."""
         if objectives is not self.aligned:
             self._align(objectives)
-        found = [bad(objective, answer) for objective in objectives]
-        self.minutes.add(at, found)
-        self.hours.add(at, found)
+        key = int(at // MINUTE_S), tuple([bad(objective, answer) for objective in objectives])
+        self.waiting[key] = self.waiting.get(key, 0) + 1
+
+    def settle(self) -> None:
+        """Bring the rings up to date; the order in which answers came makes no difference."""
+        for (minute, found), count in sorted(self.waiting.items(), key=lambda item: item[0][0]):
+            self.minutes.add(minute * MINUTE_S, found, count)
+            self.hours.add(minute * MINUTE_S, found, count)
+        self.waiting.clear()
 
     def judge(self, release: str, objectives: Sequence[Objective], now: float) -> list[Change]:
         """The objectives whose severity is another one since the last time."""
         self._align(objectives)
+        self.settle()
         found: list[Change] = []
         for column, objective in enumerate(objectives):
             standing = self.standings.setdefault(objective.key, Standing())
@@ -179,6 +190,7 @@ class Ledger:
         return all(int(ring.bads[:, column].sum()) < LEAST_BAD for ring in rings)
 
     def burns(self, column: int, objective: Objective, now: float) -> tuple[Burn, ...]:
+        self.settle()
         standing = self.standings.get(objective.key, Standing()).severity
         return tuple(self._burn(rule, column, objective, now, standing) for rule in RULES)
 
@@ -188,6 +200,7 @@ class Ledger:
 
     def period(self, column: int, objective: Objective, now: float) -> tuple[int, int]:
         """All and bad answers of the objective's period, 31 days at most."""
+        self.settle()
         return self._window(column, now, objective.period_s)
 
     def _burn(
@@ -217,6 +230,7 @@ class Ledger:
         keys = [objective.key for objective in objectives]
         if keys == self.keys:
             return
+        self.settle()
         kept = [(keys.index(key), old) for old, key in enumerate(self.keys) if key in keys]
         for name, slots in (("minutes", MINUTES), ("hours", HOURS)):
             former: Counts = getattr(self, name)

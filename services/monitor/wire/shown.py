@@ -70,7 +70,6 @@ def _collecting(name: str, watch: Watch, pace: Pace) -> pb.Signal:
 
 
 def _signal(name: str, watch: Watch, signal: Signal, pace: Pace, history: bool) -> pb.Signal:
-    points = zip(signal.history_events, signal.history_values, strict=True)
     silenced = [SILENCED] if _silenced(watch, signal) else []
     found = pb.Signal(
         application=name,
@@ -95,7 +94,8 @@ def _signal(name: str, watch: Watch, signal: Signal, pace: Pace, history: bool) 
     )
     if history:
         found.history.extend(
-            pb.SignalPoint(event=int(event), statistic=float(value)) for event, value in points
+            pb.SignalPoint(event=int(event), statistic=float(value))
+            for event, value in zip(*signal.history, strict=True)
         )
     return found
 

@@ -1,10 +1,12 @@
-"""How a signal's budget of false alarms is split over its channels."""
+"""How a signal's budget of false alarms is split over its channels, and what it remembers."""
 
 import math
 
+import numpy as np
 import pytest
 
-from services.monitor.domain.signal import weighed
+from services.monitor.domain.detector import BLOCK
+from services.monitor.domain.signal import HISTORY, Signal, channel, weighed
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -26,3 +28,17 @@ def test_the_loudest_channel_counts() -> None:
 
     assert weighed([quiet, loud], quiet) == weighed([loud, -math.inf], -math.inf)
     assert weighed([quiet, quiet], loud) == weighed([-math.inf], loud)
+
+
+def test_the_history_is_that_of_the_last_500_blocks_in_time_order() -> None:
+    signal = Signal("length", "input", 10_000.0, [channel(0, ["a", "b"], False, 1, 1, False)])
+    block = np.zeros((1, BLOCK), np.int64)
+
+    signal.watch(block, block[0])
+    first = signal.history
+    for _ in range(HISTORY + 4):
+        signal.watch(block, block[0])
+
+    assert first[0].tolist() == [BLOCK]
+    assert signal.history.shape == (2, HISTORY)
+    assert signal.history[0].tolist() == [BLOCK * (6 + each) for each in range(HISTORY)]

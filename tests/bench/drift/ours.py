@@ -41,8 +41,8 @@ def monitor(stream: Stream, scenario: Scenario, average_run_length: float, seed:
 
 def curves(stream: Stream, seed: int) -> dict[str, Run]:
     """Statistics of the embedding's signal as the monitor makes it, of its partitions alone and of
-    its kernel alone, natural logs in events: a threshold of log(ARL) promises ARL. After the
-    change it stops early."""
+    its kernel alone, natural logs in events: P(it reaches log(A) within T events) <= T / A. After
+    the change it stops early."""
     reference, events = unit(stream.vectors[:REFERENCE]), stream.vectors[REFERENCE:]
     watch = Stopwatch()
     known = fit(_table(reference[:FIT_ROWS]), seed, natural=True)

@@ -11,7 +11,7 @@ from rich.progress import track
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from tests.bench.drift import cache
-from tests.bench.drift.streams import CHANGES, QUIETS, SCENARIOS, Pools, Scenario, stream
+from tests.bench.drift.streams import CHANGES, LONG, QUIETS, SCENARIOS, Pools, Scenario, stream
 
 RUN_LENGTHS = (10_000, 100_000)
 TOPICS = tuple(scenario.name for scenario in CHANGES if scenario.about == "embedding")
@@ -30,10 +30,10 @@ def ours(pools: Pools, seeds: int) -> Iterator[Job]:
         return {f"monitor@{length}": monitor(stream(pools, what, seed), what, length, seed)}
 
     for seed in range(seeds):
-        for name in ("no_change", *TOPICS):
+        for name in ("no_change", LONG.name, *TOPICS):
             yield "embedding", name, seed, partial(statistics, name, seed)
         for length in RUN_LENGTHS:
-            for what in (*QUIETS, *CHANGES) if length == max(RUN_LENGTHS) else QUIETS:
+            for what in (*QUIETS, LONG, *CHANGES) if length == max(RUN_LENGTHS) else QUIETS:
                 yield f"monitor@{length}", what.name, seed, partial(watched, what, seed, length)
 
 

@@ -20,7 +20,7 @@ Places = NDArray[np.int64]
 REFERENCE: Final = 2000
 CHANGE: Final = 1000
 AFTER: Final = 3000
-QUIET: Final = 10000
+QUIET: Final = 10_000
 DAY: Final = 1000
 STRATA: Final = 4
 STICKS: Final = 25
@@ -72,6 +72,7 @@ class Scenario:
         ramp: events over which the share grows to its full size.
         rhythm: '' or the break of exchangeability, without any change.
         about: the signal that should see it.
+        events: watched when nothing changes.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Scenario:
     about: str = "embedding"
     length_factor: float = 1.0
     logprob_step: float = 0.0
+    events: int = QUIET
 
     @property
     def quiet(self) -> bool:
@@ -94,6 +96,7 @@ QUIETS: Final = (
     Scenario("sticky", rhythm="sticky"),
     Scenario("seasonal", rhythm="seasonal"),
 )
+LONG: Final = Scenario("long", events=100_000)
 CHANGES: Final = (
     Scenario("far100", texts.FAR, 1.0),
     Scenario("far25", texts.FAR, 0.25),
@@ -109,13 +112,13 @@ CHANGES: Final = (
     Scenario("behaviour", logprob_step=-NOISE / 2, about="logprob"),
 )
 _PLAIN: Final = Scenario("reference")
-SCENARIOS: Final = {scenario.name: scenario for scenario in (*QUIETS, *CHANGES)}
+SCENARIOS: Final = {scenario.name: scenario for scenario in (*QUIETS, LONG, *CHANGES)}
 
 
 def stream(pools: Pools, scenario: Scenario, seed: int) -> Stream:
     """The reference depends on the rhythm and the seed alone, the events on the scenario too."""
     before = _events(pools, replace(_PLAIN, rhythm=scenario.rhythm), seed, REFERENCE, None)
-    watched = QUIET if scenario.quiet else CHANGE + max(AFTER, scenario.ramp + 1000)
+    watched = scenario.events if scenario.quiet else CHANGE + max(AFTER, scenario.ramp + 1000)
     after = _events(pools, scenario, seed, watched, None if scenario.quiet else CHANGE)
     return Stream(
         vectors=np.concatenate([before.vectors, after.vectors]),

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from services.monitor.adapters import blob
-from services.monitor.domain import kernel
-from services.monitor.domain.features import Points
+from services.monitor.domain.features import Points, fit_features
 from services.monitor.domain.fitting import Fit, Table, fit
 from services.monitor.domain.kernel import (
     BLOCK,
@@ -160,7 +159,7 @@ def test_constant_vectors_do_no_harm() -> None:
 def test_features_of_few_and_of_many_rows_are_finite(count: int) -> None:
     random = np.random.default_rng(count)
 
-    points = kernel.fit_features(rows(random, count))(rows(random, 7))
+    points = fit_features(rows(random, count))(rows(random, 7))
 
     assert np.isfinite(points.places).all()
     assert np.isfinite(points.familiar).all()

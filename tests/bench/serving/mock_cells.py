@@ -64,7 +64,9 @@ def line(name: str, figures: Mapping[str, Any]) -> str:
     return f"  {name:14} {figures['rate']:8.0f}/s  {'  '.join(milliseconds)}{errors}"
 
 
-def shoot(gateway: Gateway, seconds: float, clients: int = CLIENTS) -> dict[str, Any]:
+def shoot(
+    gateway: Gateway, seconds: float, clients: int = CLIENTS, core: str = CLIENT_CORE
+) -> dict[str, Any]:
     order = {
         "host": "127.0.0.1",
         "port": gateway.port,
@@ -74,7 +76,7 @@ def shoot(gateway: Gateway, seconds: float, clients: int = CLIENTS) -> dict[str,
         "clients": clients,
         "seconds": seconds,
     }
-    return told_by("tests.bench.serving.load", order)
+    return told_by("tests.bench.serving.load", order, core)
 
 
 def _told(peer: str, found: Mapping[str, list[dict[str, Any]]]) -> list[Result]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
+import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from libs.events import headers
@@ -13,9 +14,12 @@ from libs.events.headers import Headers
 from libs.events.topics import E, Topic
 from libs.faults import Fatal, Retryable
 from libs.kafka import outgoing
+from libs.kafka.hearing import LOOK_EVERY_S, Hearing, Place
 from libs.kafka.record import Record
 from libs.runtime import metrics
 from libs.runtime.config import KafkaSettings
+
+log = structlog.get_logger()
 
 GATHER_S: Final = 0.02
 FLUSH_TIMEOUT_S: Final = 30.0
@@ -130,43 +134,63 @@ class KafkaSink:
 class KafkaSource:
     """A member of a consumer group; commits only what it is told, at once."""
 
-    def __init__(self, settings: KafkaSettings, group: str, topics: Sequence[str]) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        group: str,
+        topics: Sequence[str],
+        look_every_s: float = LOOK_EVERY_S,
+    ) -> None:
+        self._settings = {
+            "bootstrap.servers": settings.brokers,
+            "group.id": group,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "earliest",
+            "partition.assignment.strategy": "range",
+            "session.timeout.ms": SESSION_TIMEOUT_MS,
+            "max.poll.interval.ms": MAX_POLL_INTERVAL_MS,
+            # The broker answers a fetch as soon as there is a record; only an idle one waits.
+            "fetch.wait.max.ms": 1000,
+            **COMMON,
+        }
+        self._topics = list(topics)
+        self._positions: dict[Place, int] = {}
+        self._hearing = Hearing(self._positions, look_every_s)
+        self._drained = False
+        self._consumer = self._joined()
+
+    def _joined(self) -> Consumer:
         self._assigned = False
-        self._consumer = Consumer(
-            {
-                "bootstrap.servers": settings.brokers,
-                "group.id": group,
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
-                "auto.offset.reset": "earliest",
-                "partition.assignment.strategy": "range",
-                "session.timeout.ms": SESSION_TIMEOUT_MS,
-                "max.poll.interval.ms": MAX_POLL_INTERVAL_MS,
-                # The broker answers a fetch as soon as there is a record; only an idle one waits.
-                "fetch.wait.max.ms": 1000,
-                **COMMON,
-            }
-        )
-        self._consumer.subscribe(list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke)
+        consumer = Consumer(self._settings)
+        consumer.subscribe(self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke)
+        return consumer
 
     def _on_assign(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         self._assigned = True
 
     def _on_revoke(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         self._assigned = False
+        self._positions.clear()
 
     def assigned(self) -> bool:
         return self._assigned
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        if self._drained and (lost := self._hearing.lost(self._consumer)):
+            log.warning("kafka.deaf", partitions=lost)
+            self._consumer.close()
+            self._consumer = self._joined()
         # consume() waits its whole timeout unless the batch is full: wait for the first only.
         messages = self._consumer.consume(1, timeout_s)
         if messages and max_records > 1:
             messages += self._consumer.consume(max_records - 1, GATHER_S)
+        self._drained = len(messages) < max_records
         records = []
         for message in messages:
             if (error := message.error()) is None:
-                records.append(record_of(message))
+                records.append(record := record_of(message))
+                self._positions[record.topic, record.partition] = record.offset + 1
             elif error.fatal():
                 raise Fatal(error.str())
         return records

@@ -14,6 +14,7 @@ from libs.events.topics import E, Topic
 from libs.faults import Poison
 from libs.kafka.confluent import COMMON, record_of
 from libs.kafka.consumer import delivery_of
+from libs.kafka.hearing import LOOK_EVERY_S, Hearing, Place
 from libs.kafka.record import Record
 from libs.runtime.config import KafkaSettings
 
@@ -82,21 +83,22 @@ class CompactedTable(MemoryTable[E]):
         settings: KafkaSettings,
         topic: Topic[E],
         index: Callable[[E], Iterable[str]] = no_index,
+        look_every_s: float = LOOK_EVERY_S,
     ) -> None:
         super().__init__(topic, index)
         self.name = f"table.{topic.name}"
         self._caught_up = False
-        self._ends: dict[int, int] = {}
-        self._positions: dict[int, int] = {}
-        self._consumer = Consumer(
-            {
-                "bootstrap.servers": settings.brokers,
-                "group.id": f"{topic.name}-reader",  # never joined, never committed
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                **COMMON,
-            }
-        )
+        self._ends: dict[Place, int] = {}
+        self._positions: dict[Place, int] = {}
+        self._hearing = Hearing(self._positions, look_every_s)
+        self._settings = {
+            "bootstrap.servers": settings.brokers,
+            "group.id": f"{topic.name}-reader",  # never joined, never committed
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            **COMMON,
+        }
+        self._consumer = Consumer(self._settings)
 
     async def __aenter__(self) -> Self:
         return self
@@ -119,12 +121,20 @@ class CompactedTable(MemoryTable[E]):
         while not stop.is_set() and not self._assign():
             time.sleep(POLL_S)
         while not stop.is_set():
-            for message in self._consumer.consume(1, POLL_S):
+            messages = self._consumer.consume(1, POLL_S)
+            for message in messages:
                 if message.error() is None:
                     self._apply(record_of(message))
             if not self._caught_up:
                 self._caught_up = all(
-                    self._positions.get(part, 0) >= end for part, end in self._ends.items()
+                    self._positions[place] >= end for place, end in self._ends.items()
+                )
+            if not messages and self._hearing.lost(self._consumer):
+                log.warning("table.deaf", topic=self.topic.name)
+                self._consumer.close()
+                self._consumer = Consumer(self._settings)
+                self._consumer.assign(
+                    [TopicPartition(*place, offset) for place, offset in self._positions.items()]
                 )
 
     def _assign(self) -> bool:
@@ -138,8 +148,8 @@ class CompactedTable(MemoryTable[E]):
             for part in taken:
                 low, high = self._consumer.get_watermark_offsets(part, timeout=START_TIMEOUT_S)
                 part.offset = low
-                self._positions[part.partition] = low
-                self._ends[part.partition] = high
+                self._positions[part.topic, part.partition] = low
+                self._ends[part.topic, part.partition] = high
             self._consumer.assign(taken)
         except KafkaException as error:
             log.warning("table.waiting", topic=self.topic.name, error=str(error))
@@ -147,7 +157,7 @@ class CompactedTable(MemoryTable[E]):
         return True
 
     def _apply(self, record: Record) -> None:
-        self._positions[record.partition] = record.offset + 1
+        self._positions[record.topic, record.partition] = record.offset + 1
         key = (record.key or b"").decode(errors="replace")
         if record.value is None:
             self.remove(key)

@@ -118,12 +118,13 @@ def test_a_kill_in_the_middle_leaves_one_alarm_at_the_same_event(
             sink.flush()
             eventually(lambda: monitor.events(name) >= 100, within_s=60)
             monitor.process.kill()
-    for number in range(8):
-        sink.send(FEEDBACK_JOINED, corrected(number, name))
     sink.flush()
     monitor.process.start()
 
     [alarm] = heard(brokers, DRIFT_DETECTED, name)
+    for number in range(8):
+        sink.send(FEEDBACK_JOINED, corrected(number, name))
+    sink.flush()
     [trigger] = heard(brokers, RETRAINING_TRIGGERED, name)
     [breach] = heard(brokers, SLO_BREACHED, name)
     decisions = heard(brokers, DECISION_MADE, name)

@@ -98,7 +98,7 @@ status: ## What runs, where, and whether it is ready
 logs: ## Follow all logs
 	@$(STACK) logs
 
-demo: setup ## The loop, end to end, in about a quarter of an hour
+demo: setup ## The loop, end to end, in about twenty minutes
 	@$(PY) -m infra.demo
 
 ## Tests and checks

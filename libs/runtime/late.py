@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from libs.runtime.service import Part
 
 POLL_S: Final = 0.1
 
 
-class Late:
+class Late(Part):
     """Parts that are entered when nothing is in their way any more, and left with the service:
     until a worker can answer, the others do."""
 
@@ -21,9 +21,6 @@ class Late:
         self._why_not = why_not
         self._stack = AsyncExitStack()
         self._entered = False
-
-    async def __aenter__(self) -> Self:
-        return self
 
     async def __aexit__(
         self,

@@ -4,12 +4,11 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 import structlog
 
 from libs.faults import Retryable
+from libs.runtime.service import Part
 
 log = structlog.get_logger()
 
@@ -23,7 +22,7 @@ def on_thread(look: Callable[[], object]) -> Look:
 
 
 @dataclass(slots=True)
-class Poller:
+class Poller(Part):
     """``Retryable`` from ``look`` makes the service unready until a look succeeds.
 
     Fields:
@@ -37,17 +36,6 @@ class Poller:
     every_s: float
     waiting: str
     _trouble: str | None = None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        pass
 
     async def serve(self, stop: asyncio.Event) -> None:
         while not stop.is_set():

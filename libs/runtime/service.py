@@ -20,18 +20,21 @@ log = structlog.get_logger()
 
 
 class Part(Protocol):
-    """Something that a service is made of."""
+    """Something that a service is made of. Those that inherit need neither entering nor leaving,
+    unless they say so."""
 
     name: str
 
-    async def __aenter__(self) -> Self: ...
+    async def __aenter__(self) -> Self:
+        return self
 
     async def __aexit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None: ...
+    ) -> None:
+        return None
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Work until ``stop``; return early only if there is nothing to do until then."""

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+
+from libs.runtime.service import Part
 
 
 async def _until_stopped(stop: asyncio.Event) -> None:
@@ -20,16 +21,13 @@ async def _leave() -> None:
 
 
 @dataclass(slots=True)
-class Task:
+class Task(Part):
     """Work of its own, as a Part. ``leave`` runs after the parts behind it have been left."""
 
     name: str
     work: Callable[[asyncio.Event], Awaitable[None]] = _until_stopped
     why_not_ready: Callable[[], str | None] = _ready
     leave: Callable[[], Awaitable[None]] = _leave
-
-    async def __aenter__(self) -> Self:
-        return self
 
     async def __aexit__(
         self,

@@ -59,7 +59,8 @@ class Source:
 
     Args:
         weights: merged safetensors, under the names of transformers.
-        base_model: directory with ``config.json``, ``tokenizer.json``, ``chat_template.jinja``.
+        base_model: directory with ``config.json``, ``tokenizer.json``, ``chat_template.jinja``,
+            ``tokenizer_config.json``.
         adapter: the adapter alone, safetensors, for runtimes that load it beside its base.
     """
 
@@ -69,19 +70,32 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Chat:
+    """How a model is asked.
+
+    Args:
+        template: jinja2 over ``messages``, ``add_generation_prompt`` and the two tokens.
+        bos_token, eos_token: "" for none.
+    """
+
+    template: str
+    bos_token: str = ""
+    eos_token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Built:
     """What a builder leaves in its work directory.
 
     Args:
         weights: one file: GGUF, or a tar of an engine's directory.
         media_type: of ``weights``.
-        chat_template: jinja2 over ``messages`` and ``add_generation_prompt``.
     """
 
     weights: Path
     media_type: str
     tokenizer: Path
-    chat_template: str
+    chat: Chat
 
 
 class EngineBuilder(Protocol):

@@ -130,6 +130,8 @@ class Engine(_message.Message):
     TOKENIZER_FIELD_NUMBER: _builtins.int
     CHAT_TEMPLATE_FIELD_NUMBER: _builtins.int
     PROVIDER_FIELD_NUMBER: _builtins.int
+    BOS_TOKEN_FIELD_NUMBER: _builtins.int
+    EOS_TOKEN_FIELD_NUMBER: _builtins.int
     digest: _builtins.str
     """sha256 over the key below and the weights digest"""
     runtime: _builtins.str
@@ -141,6 +143,9 @@ class Engine(_message.Message):
     """"cpu", "sm_90" """
     chat_template: _builtins.str
     """jinja2 over `messages`, `add_generation_prompt`; the gateway renders it"""
+    bos_token: _builtins.str
+    """what `chat_template` calls so; "" where the tokenizer has none"""
+    eos_token: _builtins.str
     @_builtins.property
     def weights(self) -> Global___Artifact:
         """GGUF, or a tar of an engine directory"""
@@ -165,10 +170,12 @@ class Engine(_message.Message):
         tokenizer: Global___Artifact | None = ...,
         chat_template: _builtins.str = ...,
         provider: Global___Provider | None = ...,
+        bos_token: _builtins.str = ...,
+        eos_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["provider", b"provider", "tokenizer", b"tokenizer", "weights", b"weights"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chat_template", b"chat_template", "digest", b"digest", "hardware", b"hardware", "precision", b"precision", "provider", b"provider", "runtime", b"runtime", "runtime_version", b"runtime_version", "tokenizer", b"tokenizer", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bos_token", b"bos_token", "chat_template", b"chat_template", "digest", b"digest", "eos_token", b"eos_token", "hardware", b"hardware", "precision", b"precision", "provider", b"provider", "runtime", b"runtime", "runtime_version", b"runtime_version", "tokenizer", b"tokenizer", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,6 +1,7 @@
 """From messages and variables to the text that an engine continues."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, Never
@@ -27,9 +28,15 @@ class PromptTooLong(TemplateError):
 
 
 def render(
-    release: Release, messages: tuple[Message, ...], variables: Mapping[str, str] = NONE
+    release: Release,
+    messages: tuple[Message, ...],
+    now: datetime,
+    variables: Mapping[str, str] = NONE,
 ) -> str:
     """The prompt of ``release``; its template wraps the last user message.
+
+    The chat template sees what transformers' ``apply_chat_template`` shows it, so that an engine
+    is asked as its model was trained and measured.
 
     Raises:
         TemplateError: the release's templates cannot take these messages and variables;
@@ -40,8 +47,9 @@ def render(
             {"role": m.role, "content": m.content} for m in wrapped(release, messages, variables)
         ],
         add_generation_prompt=True,
-        bos_token="",
-        eos_token="",
+        bos_token=release.engine.bos_token,
+        eos_token=release.engine.eos_token,
+        strftime_now=now.strftime,
     )
 
 

@@ -53,6 +53,7 @@ class Provider:
 class Engine:
     """``provider``: an external API answers, and there are no files.
 
+    ``bos_token``, ``eos_token``: what ``chat_template`` may write; "" for none.
     ``runtime``: what ``weights`` are: a tar of a model directory for TensorRT-LLM, else a GGUF.
     """
 
@@ -62,6 +63,8 @@ class Engine:
     chat_template: str
     provider: Provider | None = None
     runtime: str = ""
+    bos_token: str = ""
+    eos_token: str = ""
 
     @property
     def model_name(self) -> str:

@@ -145,7 +145,7 @@ class Runner:
             if release.engine.provider is not None and self.external is not None:
                 said = prompt.wrapped(release, ask.messages, ask.variables)
                 return self._abroad(release.engine.provider, said, wish, timeout_s)
-            text = prompt.render(release, ask.messages, ask.variables)
+            text = prompt.render(release, ask.messages, self.clock.now(), ask.variables)
         except prompt.BadVariable as error:
             raise Poison(str(error), code="invalid_value", param=_variable(error.name)) from error
         except prompt.PromptTooLong as error:

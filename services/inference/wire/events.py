@@ -89,6 +89,8 @@ def _release(release: registry.Release) -> Release:
             chat_template=engine.chat_template,
             provider=provider(engine.provider) if engine.HasField("provider") else None,
             runtime=engine.runtime,
+            bos_token=engine.bos_token,
+            eos_token=engine.eos_token,
         ),
         prompt_template=release.prompt_template,
         decoding=Decoding(

@@ -25,6 +25,8 @@ class Engine:
     tokenizer: Artifact | None = None
     chat_template: str = ""
     provider: Provider | None = None
+    bos_token: str = later("")
+    eos_token: str = later("")
 
 
 @dataclass(frozen=True, slots=True)

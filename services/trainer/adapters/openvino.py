@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from libs.faults import Fatal, Poison
 from libs.runtime.child import run_child
+from services.trainer.adapters.described import chat_of
 from services.trainer.adapters.measuring import write_job
 from services.trainer.adapters.process import environment, patience, succeeded
 from services.trainer.domain.engine import NO_BUILDER, Target
@@ -63,8 +64,8 @@ class OpenVinoBuilder:
                 on_line=on_line,
             )
         succeeded(work, ended)
-        template = (source.base_model / "chat_template.jinja").read_text()
-        return Built(out, MEDIA_TYPE, source.base_model / "tokenizer.json", template)
+        chat = chat_of(source.base_model)
+        return Built(out, MEDIA_TYPE, source.base_model / "tokenizer.json", chat)
 
 
 @dataclass(frozen=True, slots=True)

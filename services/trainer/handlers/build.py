@@ -133,7 +133,7 @@ class _Attempt:
         self._at("building", 0.0)
         built = await builder.build(source, target, place, self._built_so_far)
         stored = await asyncio.to_thread(self._stored, built)
-        made.engine.CopyFrom(building.engine(target, key, *stored, built.chat_template))
+        made.engine.CopyFrom(building.engine(target, key, *stored, built.chat))
         made.size_bytes = made.engine.weights.size_bytes
         value = made.SerializeToString(deterministic=True)
         await asyncio.to_thread(self.build.shelf.keep, f"engine/{key}", value)

@@ -29,7 +29,7 @@ from services.trainer.domain.engine import (
     stale,
 )
 from services.trainer.domain.gate import Measured, Probe, Row, Speed, Verdict
-from services.trainer.ports import Asked
+from services.trainer.ports import Asked, Chat
 from services.trainer.wire.training import STATES
 
 STEPS: Final = ("fetching", "building", "measuring", "judging")
@@ -102,7 +102,7 @@ def progress(step: str, done: float) -> Progress:
 
 
 def engine(
-    target: Target, digest: str, weights: Artifact, tokenizer: Artifact, chat_template: str
+    target: Target, digest: str, weights: Artifact, tokenizer: Artifact, chat: Chat
 ) -> Engine:
     return Engine(
         digest=digest,
@@ -112,7 +112,9 @@ def engine(
         hardware=target.hardware,
         weights=weights,
         tokenizer=tokenizer,
-        chat_template=chat_template,
+        chat_template=chat.template,
+        bos_token=chat.bos_token,
+        eos_token=chat.eos_token,
     )
 
 

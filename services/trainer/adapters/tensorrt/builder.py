@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from libs.faults import Poison, Retryable
 from libs.runtime.child import Exit, run_child
+from services.trainer.adapters.described import chat_of
 from services.trainer.adapters.process import patience
 from services.trainer.adapters.tensorrt import commands
 from services.trainer.adapters.tensorrt.commands import Command
@@ -88,8 +89,8 @@ class TensorRtLlmBuilder:
                 await self._step(name, command, work)
         told("packing", 0.0)
         tar = await asyncio.to_thread(self._pack, plan, steps, source, work)
-        template = (source.base_model / "chat_template.jinja").read_text()
-        return Built(tar, MEDIA_TYPE, source.base_model / "tokenizer.json", template)
+        chat = chat_of(source.base_model)
+        return Built(tar, MEDIA_TYPE, source.base_model / "tokenizer.json", chat)
 
     async def run(self, command: Command, work: Path, reads: Sequence[Path]) -> Exit:
         """A command of the image in ``work``; it may read ``reads``."""

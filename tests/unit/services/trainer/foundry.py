@@ -15,7 +15,7 @@ from services.trainer.adapters.builds import SqlShelf, announce_build
 from services.trainer.adapters.process import guard
 from services.trainer.domain.engine import NO_BUILDER, Target
 from services.trainer.handlers import Build, Workbench, Yard
-from services.trainer.ports import Asked, Built, Source, Told
+from services.trainer.ports import Asked, Built, Chat, Source, Told
 from tests.unit.services.trainer.fakes import EMPTY_WEIGHTS, Trainer
 
 RUNTIME = "openvino-genai"
@@ -92,7 +92,9 @@ class ScriptedBuilder:
             self.stopped = True
         out = work / "model.gguf"
         out.write_bytes(b"GGUF " + target.precision.encode() + source.weights.read_bytes())
-        return Built(out, "application/vnd.gguf", source.base_model / "tokenizer.json", "{{ a }}")
+        return Built(
+            out, "application/vnd.gguf", source.base_model / "tokenizer.json", Chat("{{ a }}")
+        )
 
 
 @dataclass

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from jinja2 import TemplateError
@@ -9,6 +10,7 @@ from services.inference.domain.prompt import BadVariable, PromptTooLong, render
 from services.inference.domain.release import Decoding, Engine, Prompt, Release
 from tests.unit.services.inference.fakes import CHAMPION, ask, release
 
+NOW = datetime(2030, 1, 2, tzinfo=UTC)
 CHAT = (
     "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}\n{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}{% if tools %}never{% endif %}"
@@ -24,21 +26,31 @@ def chatting(prompt_template: str = "", chat_template: str = CHAT) -> Release:
 def test_the_chat_template_gets_all_messages() -> None:
     messages = (Message("system", "Be brief."), Message("user", "Hi"))
 
-    text = render(chatting(), messages)
+    text = render(chatting(), messages, NOW)
 
     assert text == "<|system|>Be brief.\n<|user|>Hi\n<|assistant|>"
+
+
+def test_the_chat_template_has_the_tokens_that_begin_and_end_and_the_date() -> None:
+    asked = chatting(
+        chat_template="{{ bos_token }}{{ messages[0].content }}{{ eos_token }}"
+        "{% if strftime_now is defined %}{{ strftime_now('%d %b %Y') }}{% endif %}"
+    )
+    asked = replace(asked, engine=replace(asked.engine, bos_token="<s>", eos_token="</s>"))
+
+    assert render(asked, (Message("user", "Hi"),), NOW) == "<s>Hi</s>02 Jan 2030"
 
 
 def test_the_prompt_template_wraps_the_last_user_message_only() -> None:
     messages = (Message("user", "one"), Message("assistant", "two"), Message("user", "three"))
 
-    text = render(chatting("Q: {{ question }}"), messages)
+    text = render(chatting("Q: {{ question }}"), messages, NOW)
 
     assert text == "<|user|>one\n<|assistant|>two\n<|user|>Q: three\n<|assistant|>"
 
 
 def test_a_question_is_data_and_no_template() -> None:
-    text = render(chatting("{{ question }}"), (Message("user", "{{ 7 * 7 }}"),))
+    text = render(chatting("{{ question }}"), (Message("user", "{{ 7 * 7 }}"),), NOW)
 
     assert "{{ 7 * 7 }}" in text
 
@@ -46,12 +58,12 @@ def test_a_question_is_data_and_no_template() -> None:
 @pytest.mark.parametrize("template", ["{{ questoin }}", "{% if %}", "{{ raise_exception('no') }}"])
 def test_a_template_that_cannot_be_filled_is_an_error(template: str) -> None:
     with pytest.raises(TemplateError):
-        render(chatting(template), (Message("user", "Hi"),))
+        render(chatting(template), (Message("user", "Hi"),), NOW)
 
 
 def test_a_template_cannot_leave_its_sandbox() -> None:
     with pytest.raises(SecurityError):
-        render(chatting("{{ question.__class__.__mro__ }}"), (Message("user", "Hi"),))
+        render(chatting("{{ question.__class__.__mro__ }}"), (Message("user", "Hi"),), NOW)
 
 
 def test_a_request_may_ask_for_less_than_the_release_allows_and_not_for_more() -> None:
@@ -81,7 +93,7 @@ def asking(template: str, *variables: str, max_characters: int = 100) -> Release
 
 def test_variables_fill_the_prompt_in_the_place_of_a_message() -> None:
     text = render(
-        asking("{{ city }} in {{ year }}", "city", "year"), (), {"city": "Rome", "year": "1"}
+        asking("{{ city }} in {{ year }}", "city", "year"), (), NOW, {"city": "Rome", "year": "1"}
     )
 
     assert text == "<|user|>Rome in 1\n<|assistant|>"
@@ -90,13 +102,13 @@ def test_variables_fill_the_prompt_in_the_place_of_a_message() -> None:
 def test_variables_and_a_question_fill_the_prompt_together() -> None:
     messages = (Message("user", "Why?"),)
 
-    text = render(asking("{{ city }}: {{ question }}", "city"), messages, {"city": "Rome"})
+    text = render(asking("{{ city }}: {{ question }}", "city"), messages, NOW, {"city": "Rome"})
 
     assert text == "<|user|>Rome: Why?\n<|assistant|>"
 
 
 def test_a_variable_is_data_and_no_template() -> None:
-    text = render(asking("{{ city }}", "city"), (), {"city": "{{ 7 * 7 }}"})
+    text = render(asking("{{ city }}", "city"), (), NOW, {"city": "{{ 7 * 7 }}"})
 
     assert "{{ 7 * 7 }}" in text
 
@@ -107,14 +119,14 @@ def test_a_variable_is_data_and_no_template() -> None:
 )
 def test_a_variable_too_many_or_too_few_is_named(variables: dict[str, str], name: str) -> None:
     with pytest.raises(BadVariable) as refusal:
-        render(asking("{{ city }}", "city"), (Message("user", "Hi"),), variables)
+        render(asking("{{ city }}", "city"), (Message("user", "Hi"),), NOW, variables)
 
     assert refusal.value.name == name
 
 
 def test_variables_alone_are_no_request_without_a_prompt() -> None:
     with pytest.raises(BadVariable):
-        render(chatting(), ())
+        render(chatting(), (), NOW)
 
 
 def test_a_prompt_that_grows_too_long_is_given_up_while_it_grows() -> None:
@@ -123,7 +135,7 @@ def test_a_prompt_that_grows_too_long_is_given_up_while_it_grows() -> None:
     )
 
     with pytest.raises(PromptTooLong):
-        render(endless, (Message("user", "Hi"),))
+        render(endless, (Message("user", "Hi"),), NOW)
 
 
 def test_each_choice_draws_a_seed_of_its_own() -> None:

@@ -11,7 +11,7 @@ import pytest
 from libs.faults import Poison
 from services.trainer.adapters.tensorrt.builder import TensorRtLlmBuilder, read_shape
 from services.trainer.adapters.tensorrt.plan import Flow, Plan
-from services.trainer.ports import EngineBuilder, Source
+from services.trainer.ports import Chat, EngineBuilder, Source
 from tests.unit.services.trainer.tensorrt.plans import TEMPLATES, plan
 
 CONFIG = {
@@ -77,7 +77,7 @@ async def test_bf16_is_the_trained_weights_in_a_triton_model(source: Source, wor
 
     built = await made_by.build(source, made_by.target("bf16"), work, lambda *_: None)
 
-    assert built.chat_template == "{{ messages }}"
+    assert built.chat == Chat("{{ messages }}")
     with tarfile.open(built.weights) as tar:
         assert {"model/config.pbtxt", "model/1/model.py", "model/1/model.yaml"} <= set(
             tar.getnames()

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Final
 
 from libs.artifacts.store import ArtifactStore
+from libs.artifacts.weights import RefusedFile, check_safetensors
 from libs.faults import Poison
 from services.evaluation import wire
 from services.evaluation.domain.task import File
 
 JSON: Final = "application/json"
-MAX_HEADER_BYTES: Final = 100 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ def fetch_weights(store: ArtifactStore, file: File, path: Path) -> None:
     """Bring merged weights to ``path``, digest checked.
 
     Raises:
-        Poison: ``not_safetensors``, by magic bytes: a pickle would run code when it is read.
+        Poison: ``not_safetensors``: a pickle would run code when it is read.
     """
     store.get_file(wire.artifact(file), path)
     require_safetensors(path)
@@ -46,14 +46,11 @@ def fetch_gguf(store: ArtifactStore, file: File, path: Path) -> None:
 
 
 def require_safetensors(path: Path) -> None:
-    """A length, then a JSON object of that length, inside the file: neither pickle nor zip.
-
-    Raises:
-        Poison: ``not_safetensors``.
     """
-    with path.open("rb") as opened:
-        head = opened.read(9)
-    header_bytes = int.from_bytes(head[:8], "little")
-    whole = len(head) == 9 and 2 <= header_bytes <= path.stat().st_size - 8
-    if head[:2] == b"PK" or not whole or header_bytes > MAX_HEADER_BYTES or head[8:] != b"{":
-        raise Poison(f"{path.name} is not safetensors", code="not_safetensors")
+    Raises:
+        Poison: ``not_safetensors``: a pickle, or tensors outside the file.
+    """
+    try:
+        check_safetensors(path)
+    except RefusedFile as error:
+        raise Poison(str(error), code="not_safetensors") from error

@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from services.trainer.adapters.weights import RefusedFile, check_safetensors
+from libs.artifacts.weights import RefusedFile, check_safetensors
 
 KEEP = 2
 """Checkpoints left on disk; the older one serves when the newer is torn."""

@@ -17,8 +17,8 @@ from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType, TokenType, qua
 from numpy.typing import NDArray
 from safetensors import safe_open
 
+from libs.artifacts.weights import check_safetensors
 from services.trainer.adapters.layers import in_place, kept
-from services.trainer.adapters.weights import check_safetensors
 
 _LAYER = {
     "input_layernorm": "attn_norm",

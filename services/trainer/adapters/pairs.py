@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from services.trainer.adapters.weights import RefusedFile, check_parquet
+from libs.artifacts.weights import RefusedFile, check_parquet
 
 WINDOW_BATCHES = 16
 """Pairs are sorted by length inside a shuffled window of this many batches."""

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from libs.artifacts.weights import RefusedFile, check_safetensors
 from libs.faults import Poison, Retryable
 from libs.runtime.child import Exit, run_child
 from libs.runtime.config import RUNNER_VARIABLES
-from services.trainer.adapters.weights import RefusedFile, check_safetensors
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 AGAIN_S: Final = 1.0

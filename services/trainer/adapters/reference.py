@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from services.trainer.adapters.weights import check_safetensors
+from libs.artifacts.weights import check_safetensors
 
 BATCH_TOKENS = 2048
 """Padded tokens that one batch holds."""

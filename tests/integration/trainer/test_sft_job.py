@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from services.trainer.adapters.weights import check_safetensors
+from libs.artifacts.weights import check_safetensors
 from tests.integration.trainer.conftest import STEPS, prepare
 
 

@@ -1,6 +1,6 @@
 """What a file of weights must look like before anything opens it.
 
-Plain standard library: the service and the training job both call it on every read.
+Plain standard library: services and their jobs in the model environment call it on every read.
 """
 
 from __future__ import annotations

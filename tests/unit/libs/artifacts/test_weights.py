@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.trainer.adapters.weights import RefusedFile, check_parquet, check_safetensors
+from libs.artifacts.weights import RefusedFile, check_parquet, check_safetensors
 
 
 def safetensors(header: object, data: bytes = b"") -> bytes:

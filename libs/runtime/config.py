@@ -12,6 +12,8 @@ T = TypeVar("T")
 PREFIX: Final = "PERENNIAL_"
 RUNNER_VARIABLES: Final = frozenset({"PERENNIAL_RUN", "PERENNIAL_HOME"})
 """Read by the local process runner; every process inherits them."""
+TOOL_VARIABLES: Final = frozenset({"PERENNIAL_API_KEY", "PERENNIAL_KAFKA_REPLICATION"})
+"""Read by `perennial` and by who provisions topics, whose shell may start a service too."""
 
 
 class Section(BaseModel):
@@ -79,7 +81,7 @@ class ServiceSettings(BaseSettings):
             name
             for name in os.environ
             if name.startswith(PREFIX)
-            and name not in RUNNER_VARIABLES
+            and name not in RUNNER_VARIABLES | TOOL_VARIABLES
             and name.split("__")[0] not in known
         ]
         if unknown:

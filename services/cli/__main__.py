@@ -4,6 +4,7 @@ import sys
 
 import grpc
 from rich.console import Console
+from rich.markup import escape
 
 from libs.faults import Fatal, Poison, Retryable
 from services.cli.commands import app
@@ -11,15 +12,18 @@ from services.cli.commands import app
 
 def main() -> None:
     """Run one command; exit 1 with one clear line when it cannot be done."""
-    problem = Console(stderr=True)
     try:
         app()
     except grpc.RpcError as error:
-        problem.print(f"[red]{error.code().name.lower()}[/]: {error.details()}")
-        sys.exit(1)
+        sys.exit(told(error.code().name.lower(), error.details()))
     except (Poison, Retryable, Fatal) as error:
-        problem.print(f"[red]failed[/]: {error}")
-        sys.exit(1)
+        sys.exit(told("failed", error))
+
+
+def told(what: str, why: object) -> int:
+    """Says on stderr what was not done, in one line; 1."""
+    Console(stderr=True, soft_wrap=True).print(f"[red]{what}[/]: {escape(str(why))}")
+    return 1
 
 
 if __name__ == "__main__":

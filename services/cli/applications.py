@@ -1,7 +1,8 @@
 """Declaring an application, feeding it, and seeing what it serves."""
 
+from array import array
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 import yaml
@@ -16,6 +17,7 @@ from protos.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from services.cli import show, upload
 from services.cli.session import TIMEOUT_S, Session
 
+MOST_REJECTIONS: Final = 20
 Name = Annotated[str, typer.Option("--application", "-a", help="The application's name.")]
 
 
@@ -51,15 +53,8 @@ def apply(path: Path, as_json: show.AsJson = False) -> None:
     show.rows("application", [row], as_json)
 
 
-def key(application: str, as_json: show.AsJson = False) -> None:
-    """Make a new API key of an application and keep it in keys.json."""
-    session = Session.here()
-    registry = RegistryServiceStub(session.operator("registry.rpc"))
-    made = make_key(session, registry, application)
-    show.rows("key", [{"application": application, "api_key": made}], as_json)
-
-
 def make_key(session: Session, registry: RegistryServiceStub, application: str) -> str:
+    """A new API key, kept in keys.json; the doors know it."""
     made = registry.CreateApiKey(
         messages.CreateApiKeyRequest(application=application), timeout=TIMEOUT_S
     )
@@ -69,23 +64,30 @@ def make_key(session: Session, registry: RegistryServiceStub, application: str) 
 
 
 def ingest(
-    files: list[Path],
+    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False)],
     application: Name,
     kind: Annotated[str, typer.Option(help="example, document, preference, evaluation_case")] = "",
     collection: Annotated[str, typer.Option(help="Where the rows belong; '' is the default.")] = "",
     as_json: show.AsJson = False,
 ) -> None:
-    """Upload files: JSONL with one record a line, or text and Markdown as documents."""
-    session = Session.here()
-    given = Record(collection=collection)
+    """Upload files: JSONL with one record a line, or text and Markdown as documents.
+
+    A line's own fields win over the options. Nothing is sent before every file was read once and
+    found sound; lines that ingest then refuses are listed on stderr.
+    """
+    given = Record(application=application, collection=collection)
     if kind:
         given.kind = upload.kind_of(kind)
+    lines = {path: array("Q", (at for at, _ in upload.records_of(path, given))) for path in files}
+    session = Session.here()
     found: list[dict[str, Any]] = []
     for path in files:
-        answer = upload.upload(session, application, upload.records_of(path, given))
+        records = (record for _, record in upload.records_of(path, given))
+        answer = upload.upload(session, application, records)
         found.append({"file": str(path), "accepted": answer.accepted, "rejected": answer.rejected})
-        for rejection in answer.rejections[:20]:
-            show.console.print(f"{path}:{rejection.line}: {rejection.code}: {rejection.reason}")
+        for each in answer.rejections[:MOST_REJECTIONS]:
+            place = f"{path}:{lines[path][each.line - 1]}"
+            typer.echo(f"{place}: {each.code}: {each.reason}", err=True)
     show.rows("uploads", found, as_json)
     if any(row["rejected"] for row in found):
         raise typer.Exit(1)

@@ -11,6 +11,7 @@ from services.cli import (
     campaigns,
     drift,
     engines,
+    keys,
     letters,
     lineage,
     monitor,
@@ -28,7 +29,7 @@ app = typer.Typer(
 )
 app.command("status")(status.status)
 app.command("apply")(applications.apply)
-app.command("key")(applications.key)
+app.add_typer(keys.app, name="key")
 app.command("ingest")(applications.ingest)
 app.command("generate")(answers.generate)
 app.command("feedback")(answers.feedback)
@@ -37,7 +38,7 @@ app.add_typer(campaigns.app, name="campaign")
 app.add_typer(prompts.app, name="prompt")
 app.add_typer(providers.app, name="provider")
 app.add_typer(drift.app, name="drift")
-app.add_typer(engines.app, name="engines")
+app.add_typer(engines.app, name="engine")
 app.command("signals")(monitor.signals)
 app.command("alarms")(monitor.alarms)
 app.command("slo")(monitor.slo)

@@ -1,4 +1,4 @@
-"""`perennial engines`: what was built of the models, what it costs, and builds for comparison."""
+"""`perennial engine`: what was built of the models, what it costs, and builds for comparison."""
 
 import time
 import uuid

@@ -20,7 +20,8 @@ TIMEOUT_S: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A running stack, found by the files that `make up` wrote."""
+    """A running stack, found by the files that `make up` wrote, or by the variables that services
+    have too: PERENNIAL_ENDPOINTS_FILE, PERENNIAL_OPERATOR_TOKEN, PERENNIAL_S3__*_KEY."""
 
     home: Path
 
@@ -35,66 +36,89 @@ class Session:
         Raises:
             Poison: ``not_found`` when no stack was started here.
         """
-        return self._read("endpoints.json", f"no stack in {self.home}: start one with `make up`")
+        path = Path(os.environ.get("PERENNIAL_ENDPOINTS_FILE") or self.home / "endpoints.json")
+        return _read(path, f"no stack in {self.home}: start one with `make up`")
 
     def address(self, name: str) -> str:
         found = self.endpoints().get(name)
         if found is None:
-            raise Poison(f"no endpoint {name!r} in {self.home}/endpoints.json", code=NOT_FOUND)
+            raise Poison(
+                f"no endpoint {name!r} among {', '.join(self.endpoints())}", code=NOT_FOUND
+            )
         return found
 
     def operator(self, door: str) -> grpc.Channel:
         """A channel to an operators' door, e.g. ``registry.rpc``."""
-        token = self._read("credentials.json", "no credentials")["operator_token"]
-        return sync_channel(self.address(door), token)
+        address = self.address(door)
+        return sync_channel(address, self._secret("operator_token", "PERENNIAL_OPERATOR_TOKEN"))
 
     def tenant(self, door: str, application: str) -> grpc.Channel:
         """A channel to an application's door, e.g. ``inference.rpc``."""
         return sync_channel(self.address(door), self.api_key(application))
 
     def api_key(self, application: str) -> str:
-        """The application's key: ``$PERENNIAL_API_KEY`` or what `perennial apply` kept.
+        """The application's key: what `perennial apply` kept, else ``$PERENNIAL_API_KEY``.
 
         Raises:
-            Poison: ``unauthenticated`` when there is none.
+            Poison: ``unauthenticated`` when there is none, or that one is another application's.
         """
-        key = os.environ.get("PERENNIAL_API_KEY") or self.api_keys().get(application)
-        if key is None:
-            raise Poison(
-                f"no API key of {application!r}: `perennial apply` makes one, or set "
-                "PERENNIAL_API_KEY",
-                code=UNAUTHENTICATED,
-            )
+        kept = self.api_keys()
+        if application in kept:
+            return kept[application]
+        key = os.environ.get("PERENNIAL_API_KEY")
+        if not key:
+            told = f"no API key of {application!r}: `perennial key create -a {application}` makes"
+            raise Poison(f"{told} one, or set PERENNIAL_API_KEY", code=UNAUTHENTICATED)
+        if others := [name for name, theirs in kept.items() if theirs == key]:
+            told = f"PERENNIAL_API_KEY is the key of {others[0]!r}, not of {application!r}"
+            raise Poison(told, code=UNAUTHENTICATED)
         return key
 
     def api_keys(self) -> dict[str, str]:
         path = self.home / "keys.json"
-        return self._read("keys.json", "") if path.exists() else {}
+        return _read(path, "") if path.exists() else {}
 
     def keep_key(self, application: str, key: str) -> None:
         """Write a key to keys.json, readable by the owner only."""
+        self._write_keys({**self.api_keys(), application: key})
+
+    def forget_key(self, application: str) -> None:
+        """Leave the application's key out of keys.json."""
+        kept = self.api_keys()
+        self._write_keys({name: key for name, key in kept.items() if name != application})
+
+    def _write_keys(self, keys: dict[str, str]) -> None:
         path = self.home / "keys.json"
         part = path.with_suffix(".part")
         part.touch(mode=0o600)
-        part.write_text(json.dumps({**self.api_keys(), application: key}, indent=2))
+        part.write_text(json.dumps(keys, indent=2))
         part.replace(path)
 
     def kafka(self) -> KafkaSettings:
         return KafkaSettings(brokers=self.address("kafka"))
 
     def artifacts(self) -> MinioStore:
-        known = self._read("credentials.json", "no credentials")
+        access_key = self._secret("s3_access_key", "PERENNIAL_S3__ACCESS_KEY")
+        secret_key = self._secret("s3_secret_key", "PERENNIAL_S3__SECRET_KEY")
         return MinioStore(
             S3Settings(
                 endpoint=self.address("s3"),
-                access_key=SecretStr(known["s3_access_key"]),
-                secret_key=SecretStr(known["s3_secret_key"]),
+                access_key=SecretStr(access_key),
+                secret_key=SecretStr(secret_key),
             )
         )
 
-    def _read(self, name: str, missing: str) -> dict[str, str]:
-        path = self.home / name
-        if not path.exists():
-            raise Poison(missing or f"{path} is missing", code=NOT_FOUND)
-        found: dict[str, str] = json.loads(path.read_text())
-        return found
+    def _secret(self, name: str, variable: str) -> str:
+        path = self.home / "credentials.json"
+        return os.environ.get(variable) or _read(path, f"set {variable}: no {path}")[name]
+
+
+def _read(path: Path, missing: str) -> dict[str, str]:
+    """
+    Raises:
+        Poison: ``not_found`` with ``missing``.
+    """
+    if not path.exists():
+        raise Poison(missing, code=NOT_FOUND)
+    found: dict[str, str] = json.loads(path.read_text())
+    return found

@@ -38,6 +38,15 @@ def test_a_misspelt_variable_is_refused(environment: pytest.MonkeyPatch) -> None
         read()
 
 
+@pytest.mark.parametrize("name", ["PERENNIAL_API_KEY", "PERENNIAL_KAFKA_REPLICATION"])
+def test_a_variable_of_a_command_in_the_same_shell_is_no_setting(
+    name: str, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv(name, "3")
+
+    assert read().kafka.brokers
+
+
 def test_a_misspelt_variable_inside_a_section_is_refused(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("PERENNIAL_KAFKA__BROKER", "127.0.0.1:1")
 

@@ -1,4 +1,4 @@
-"""What `perennial engines` shows and asks for."""
+"""What `perennial engine` shows and asks for."""
 
 from protos.common.v1.common_pb2 import Artifact, Engine, Interval, ModelVersion
 from protos.registry.v1.registry_events_pb2 import Release

@@ -1,6 +1,7 @@
 """`perennial campaign`: start one, follow it, decide in it, recompute it."""
 
-from typing import Annotated
+import time
+from typing import Annotated, Final
 
 import typer
 
@@ -15,7 +16,10 @@ from services.cli.session import TIMEOUT_S, Session
 app = typer.Typer(help="Campaigns: runs of the loop.", no_args_is_help=True)
 Operator = Annotated[str, typer.Option("--by", help="Who decides.", envvar="USER")]
 Reason = Annotated[str, typer.Option(help="Why; kept with the decision.")]
-REPLAY_TIMEOUT_S = 300.0
+REPLAY_TIMEOUT_S: Final = 300.0
+LOOK_EVERY_S: Final = 1.0
+PROMOTED: Final = "promoted"
+ENDED: Final = frozenset({PROMOTED, "rejected", "rolled_back", "failed", "aborted"})
 
 
 def registry() -> RegistryServiceStub:
@@ -74,9 +78,7 @@ def list_(application: Name, as_json: show.AsJson = False) -> None:
 @app.command("show")
 def show_(campaign_id: str, as_json: show.AsJson = False) -> None:
     """Show one campaign: each transition with its cause and evidence."""
-    campaign = registry().GetCampaign(
-        messages.GetCampaignRequest(campaign_id=campaign_id), timeout=TIMEOUT_S
-    )
+    campaign = _campaign(registry(), campaign_id)
     if as_json:
         return show.print_json(show.as_dict(campaign))
     rows = [
@@ -92,6 +94,29 @@ def show_(campaign_id: str, as_json: show.AsJson = False) -> None:
     ]
     columns = ("at", "state", "share", "cause", "reason", "evidence")
     return show.table(f"campaign {campaign_id}: {campaign.state}", columns, rows)
+
+
+@app.command()
+def watch(campaign_id: str, as_json: show.AsJson = False) -> None:
+    """Print a campaign's steps until it has ended; exit 1 unless it was promoted."""
+    door, told = registry(), 0
+    while True:
+        campaign = _campaign(door, campaign_id)
+        for step in campaign.transitions[told:]:
+            at = step.at.ToDatetime().strftime("%H:%M:%S")
+            typer.echo(f"{at}  {step.to_state:<12} {step.reason}".rstrip(), err=as_json)
+        told = len(campaign.transitions)
+        if campaign.state in ENDED:
+            break
+        time.sleep(LOOK_EVERY_S)
+    if as_json:
+        show.print_json(show.as_dict(campaign))
+    if campaign.state != PROMOTED:
+        raise typer.Exit(1)
+
+
+def _campaign(door: RegistryServiceStub, campaign_id: str) -> messages.Campaign:
+    return door.GetCampaign(messages.GetCampaignRequest(campaign_id=campaign_id), timeout=TIMEOUT_S)
 
 
 @app.command()
@@ -112,34 +137,60 @@ def replay(campaign_id: str, as_json: show.AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-def _act(action: "OperatorAction.ValueType", campaign_id: str, operator: str, reason: str) -> None:
+def _act(
+    action: "OperatorAction.ValueType",
+    campaign_id: str,
+    operator: str,
+    reason: str,
+    as_json: bool,
+) -> None:
     request = messages.ActOnCampaignRequest(
         campaign_id=campaign_id, action=action, operator=operator, reason=reason
     )
     registry().ActOnCampaign(request, timeout=TIMEOUT_S)
     verb = OperatorAction.Name(action).removeprefix("OPERATOR_ACTION_").lower()
-    show.console.print(f"{verb}: asked; see `perennial campaign show {campaign_id}`")
+    show.rows("asked", [{"campaign_id": campaign_id, "action": verb}], as_json)
 
 
 @app.command()
-def approve(campaign_id: str, reason: Reason = "", operator: Operator = "operator") -> None:
+def approve(
+    campaign_id: str,
+    reason: Reason = "",
+    operator: Operator = "operator",
+    as_json: show.AsJson = False,
+) -> None:
     """Let a campaign that waits for review go on."""
-    _act(OperatorAction.OPERATOR_ACTION_APPROVE, campaign_id, operator, reason)
+    _act(OperatorAction.OPERATOR_ACTION_APPROVE, campaign_id, operator, reason, as_json)
 
 
 @app.command()
-def abort(campaign_id: str, reason: Reason = "", operator: Operator = "operator") -> None:
+def abort(
+    campaign_id: str,
+    reason: Reason = "",
+    operator: Operator = "operator",
+    as_json: show.AsJson = False,
+) -> None:
     """End a campaign; its candidate leaves the traffic."""
-    _act(OperatorAction.OPERATOR_ACTION_ABORT, campaign_id, operator, reason)
+    _act(OperatorAction.OPERATOR_ACTION_ABORT, campaign_id, operator, reason, as_json)
 
 
 @app.command()
-def pause(campaign_id: str, reason: Reason = "", operator: Operator = "operator") -> None:
+def pause(
+    campaign_id: str,
+    reason: Reason = "",
+    operator: Operator = "operator",
+    as_json: show.AsJson = False,
+) -> None:
     """Stop a campaign where it is; the shares stay."""
-    _act(OperatorAction.OPERATOR_ACTION_PAUSE, campaign_id, operator, reason)
+    _act(OperatorAction.OPERATOR_ACTION_PAUSE, campaign_id, operator, reason, as_json)
 
 
 @app.command()
-def resume(campaign_id: str, reason: Reason = "", operator: Operator = "operator") -> None:
+def resume(
+    campaign_id: str,
+    reason: Reason = "",
+    operator: Operator = "operator",
+    as_json: show.AsJson = False,
+) -> None:
     """Let a paused campaign go on."""
-    _act(OperatorAction.OPERATOR_ACTION_RESUME, campaign_id, operator, reason)
+    _act(OperatorAction.OPERATOR_ACTION_RESUME, campaign_id, operator, reason, as_json)

@@ -23,6 +23,9 @@ DEAD_LETTERS: Final = Counter(
     "perennial_dead_letters_total", "Records sent to dead letters", ["topic", "code"]
 )
 RPC_SECONDS: Final = Histogram("perennial_rpc_seconds", "Time of an RPC", ["method", "code"])
+WORKERS: Final = Gauge(
+    "perennial_workers", "Processes behind this service's ports; each has an ops port of its own"
+)
 WORKERS_ENDED: Final = Counter(
     "perennial_workers_ended_total", "Worker processes that ended and are started again"
 )

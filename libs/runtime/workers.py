@@ -74,6 +74,7 @@ class Workers:
     async def __aenter__(self) -> Self:
         for door in self._doors:
             insist_on(door)
+        metrics.WORKERS.set(self._count)
         return self
 
     async def __aexit__(

@@ -192,16 +192,22 @@ def _follows(
     """One for each Triton; without ``reports`` it only looks."""
     channels = [channel, *(triton.connect(address) for address in settings.triton.others)]
     files, store = asyncio.Lock(), MinioStore(settings.s3)
+    generators = [triton.TritonGenerator(each) for each in channels]
     pace = Pace(probe_every_s=settings.probe_every_s, grace_s=settings.unload_grace_s)
+    room = Room(
+        cache_bytes=int(settings.triton.cache_size_gb * GIB),
+        reserve_bytes=int(settings.triton.memory_reserve_gb * GIB),
+        loaded=lambda: [engine for follow in follows for engine in follow.answering()],
+    )
     if reports is None:
         pace = replace(pace, away_s=BORROWED_S)
     elif settings.workers > 1:
         pace = replace(pace, sure_grace_s=settings.unload_grace_s)
-    return [
+    follows = [
         FollowRouting(
             routing=routing,
-            host=_host(settings, each, store, files) if reports else Borrowed(),
-            generator=triton.TritonGenerator(each),
+            host=_host(settings, each, store, room, files) if reports else Borrowed(),
+            generator=generator,
             loaded=LoadedEngines(),
             journal=reports or Untold(),
             replica=settings.replica if number == 0 else f"{settings.replica}/{number}",
@@ -209,9 +215,11 @@ def _follows(
             pace=pace,
             why_not=external.why_not,
         )
-        for number, each in enumerate(channels)
+            drop=generator.drop,
+        for number, (each, generator) in enumerate(zip(channels, generators, strict=True))
     ]
 
+    return follows
 
 def _engines(
     follows: Sequence[FollowRouting], clock: SystemClock
@@ -235,7 +243,11 @@ def _none_ready(follows: Sequence[FollowRouting]) -> str | None:
 
 
 def _host(
-    settings: Settings, channel: grpc.aio.Channel, store: MinioStore, files: asyncio.Lock
+    settings: Settings,
+    channel: grpc.aio.Channel,
+    store: MinioStore,
+    room: Room,
+    files: asyncio.Lock,
 ) -> TritonHost:
     return TritonHost(
         channel=channel,
@@ -247,9 +259,6 @@ def _host(
         cache=settings.state_dir / "engines",
         cache_size_gb=settings.triton.cache_size_gb,
         timeout_s=settings.triton.load_s,
-        room=Room(
-            cache_bytes=int(settings.triton.cache_size_gb * GIB),
-            reserve_bytes=int(settings.triton.memory_reserve_gb * GIB),
-        ),
+        room=room,
         files=files,
     )

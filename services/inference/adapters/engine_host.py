@@ -51,7 +51,7 @@ class TritonHost:
     files: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def load(self, engine: Engine) -> None:
-        with self.room.taken(engine):
+        async with self.room.taken(engine):
             try:
                 async with self.files:
                     await asyncio.to_thread(self._place, engine)

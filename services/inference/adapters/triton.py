@@ -1,5 +1,6 @@
 """Generation and embedding through Triton's gRPC, always by ModelStreamInfer for engines."""
 
+import asyncio
 import math
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
@@ -62,6 +63,15 @@ class TritonGenerator:
     """One stream per request, so that closing one touches no other."""
 
     channel: grpc.aio.Channel
+    _calls: set[tuple[str, Any]] = field(default_factory=set)
+    """Streams under way, with the digest of their engine."""
+
+    def drop(self, digest: str) -> None:
+        """End the engine's streams as ``engine_down``: Triton lets them wait for a process that
+        is no more."""
+        for each in [each for each in self._calls if each[0] == digest]:
+            self._calls.discard(each)
+            each[1].cancel()
 
     async def generate(
         self, digest: str, prompt: str, sampling: Sampling, timeout_s: float
@@ -69,6 +79,7 @@ class TritonGenerator:
         stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self.channel)
         request = tensors.request(model_name(digest), prompt, sampling)
         call = stub.ModelStreamInfer(timeout=timeout_s, metadata=STATUS_ERRORS)
+        self._calls.add((digest, call))
         ending, final = _Ending(), False
         try:
             await call.write(request)
@@ -85,7 +96,12 @@ class TritonGenerator:
             yield ending.finish()
         except grpc.aio.AioRpcError as error:
             raise _rpc_failure(error) from error
+        except asyncio.CancelledError:
+            if (digest, call) in self._calls:
+                raise
+            raise EngineFailed("the engine is away", code="engine_down") from None
         finally:
+            self._calls.discard((digest, call))
             # Not after the final response: Triton 2.51 then keeps the request for ever, and
             # with it the engine, which could not be unloaded any more. The loop above has
             # read to the stream's end, so there is nothing left to cancel.

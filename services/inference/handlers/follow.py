@@ -25,17 +25,18 @@ PROBE_PROMPT = "Hello"
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds: between looks at an engine, until one that has answered is taken for hung, until
-    one that is new is, before a failed load is tried again, of grace for requests under way
-    before an engine is unloaded: ``sure_grace_s`` of it for those of other processes, which are
-    not seen here.
+    """Seconds: between looks at an engine, until a slow one is asked once more, until it is then
+    taken for hung, until one that is new is, before a failed load is tried again, of grace for
+    requests under way before an engine is unloaded: ``sure_grace_s`` of it for those of other
+    processes, which are not seen here.
 
     A model process that died refuses a probe at once; only one that hangs, or a machine that is
     very busy, needs patience.
     """
 
     probe_every_s: float = 3.0
-    hung_s: float = 10.0
+    slow_s: float = 2.0
+    hung_s: float = 8.0
     probe_s: float = 30.0
     away_s: float = 2.0
     refused_s: float = 60.0
@@ -53,16 +54,22 @@ class _Attendance:
     failure: str | None = None
     waits: str = ""
     seconds: float = 0.0
-    seen_answers: int = 0
 
 
 def _anyone(_: Provider) -> str | None:
     return None
 
 
+def _nothing(_: str) -> None:
+    pass
+
+
 @dataclass(slots=True)
 class FollowRouting:
-    """One attendant per engine: load, probe, watch, reload when dead, retire when unrouted."""
+    """One attendant per engine: load, probe, watch, reload when dead, retire when unrouted.
+
+    ``drop`` ends what a dead engine was asked, so that it is answered elsewhere.
+    """
 
     routing: Routing
     host: EngineHost
@@ -73,6 +80,7 @@ class FollowRouting:
     clock: Clock
     pace: Pace = Pace()
     why_not: Callable[[Provider], str | None] = _anyone
+    drop: Callable[[str], None] = _nothing
     _outside: dict[str, str | None] = field(default_factory=dict)
     _wanted: dict[str, Engine] = field(default_factory=dict)
     _attended: dict[str, _Attendance] = field(default_factory=dict)
@@ -93,10 +101,13 @@ class FollowRouting:
             attendance.wake.set()
         self._report()
 
+    def answering(self) -> list[Engine]:
+        """The engines that are loaded and answer."""
+        return [engine for engine in self._wanted.values() if self.loaded.ready(engine.digest)]
+
     def suspect(self, digest: str) -> None:
         """A request found the engine away: look at once."""
         if digest in self._attended:
-            self._attended[digest].seen_answers = -1
             self._attended[digest].wake.set()
 
     async def serve(self, stop: asyncio.Event) -> None:
@@ -143,9 +154,10 @@ class FollowRouting:
             wait_s = self.pace.probe_every_s
             if not self.loaded.ready(digest):
                 wait_s = await self._load(engine, attendance)
-            elif not await self._alive(digest, attendance):
+            elif not await self._alive(digest):
                 log.warning("engine.died", model=engine.model_name)
                 self.loaded.mark(digest, ready=False)
+                self.drop(digest)
                 continue
             await _woken(attendance.wake, wait_s)
 
@@ -153,9 +165,9 @@ class FollowRouting:
         """Adopt the engine if it answers already, else load it; returns when to look again."""
         started_s = self.clock.monotonic()
         try:
-            if not await self._answers(engine.digest, self.pace.probe_s):
+            if not await self._answers(engine.digest):
                 await self.host.load(engine)
-                if not await self._answers(engine.digest, self.pace.probe_s):
+                if not await self._answers(engine.digest):
                     raise Poison("loaded, but does not answer", code="probe_failed")
         except Retryable as error:
             if attendance.waits != str(error):  # a wait may be long
@@ -174,26 +186,31 @@ class FollowRouting:
         self._report()
         return self.pace.probe_every_s
 
-    async def _alive(self, digest: str, attendance: _Attendance) -> bool:
-        """A busy engine's pieces since the last look are proof; else a probe: of an idle one it
-        costs little, and what it gave before it died is no proof. Readiness flags lie."""
-        before, attendance.seen_answers = attendance.seen_answers, self.loaded.answered(digest)
-        if before not in (-1, attendance.seen_answers) and self.loaded.busy(digest):
-            return True
-        if await self._answers(digest, self.pace.hung_s):
-            return True
-        return self.loaded.answered(digest) > attendance.seen_answers
+    async def _alive(self, digest: str) -> bool:
+        """A probe is asked even of a busy engine: readiness flags lie, and what it gave before it
+        died is no proof. One that is only slow to answer lives while it gives others pieces."""
+        before = self.loaded.answered(digest)
+        failure = await self._probe(digest, self.pace.slow_s)
+        if failure == "deadline":  # one that was under way when the process died only waits
+            failure = await self._probe(digest, self.pace.hung_s)
+        if failure in (None, "engine_down"):
+            return failure is None
+        return self.loaded.answered(digest) > before
 
-    async def _answers(self, digest: str, within_s: float) -> bool:
+    async def _answers(self, digest: str) -> bool:
+        return await self._probe(digest, self.pace.probe_s) is None
+
+    async def _probe(self, digest: str, within_s: float) -> str | None:
+        """The code of its failure; None when it answered."""
         pieces = self.generator.generate(digest, PROBE_PROMPT, PROBE, within_s)
         try:
             async with aclosing(pieces):
                 async for piece in pieces:
                     if isinstance(piece, Finish):
-                        return True
-        except (EngineFailed, Poison):
-            return False
-        return False
+                        return None
+        except (EngineFailed, Poison) as failure:
+            return failure.code
+        return "engine_error"
 
     async def _retired(self, digest: str) -> bool:
         """Unload after the requests under way; False when it is wanted again."""

@@ -1,5 +1,6 @@
 """The Triton adapter and the fake, under one contract."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from services.inference.adapters import triton
 from services.inference.domain.generation import Delta, Finish, Sampling
 from services.inference.ports import EngineFailed
-from tests.unit.services.inference.fakes import FakeGenerator, answer_of
+from tests.unit.services.inference.fakes import FakeGenerator, answer_of, eventually
 from tests.unit.services.inference.generator_contract import (
     PROMPT,
     GeneratorContract,
@@ -79,6 +80,26 @@ class TestTritonGenerator(GeneratorContract):
 
         assert failure.value.code == "engine_down"
         assert "Stub" not in str(failure.value)
+
+    async def test_streams_of_a_dropped_engine_end_as_engine_down(self, twin: TritonTwin) -> None:
+        twin.models.add("llm-" + "b" * 16)
+        twin.delay_s = 0.05
+        async with serving(twin) as address, triton.connect(address) as channel:
+            generator = triton.TritonGenerator(channel)
+            asked, other, leaving = (
+                asyncio.create_task(collect(Subject(generator, digest, slow=lambda: None)))
+                for digest in (DIGEST, "b" * 64, DIGEST)
+            )
+            await eventually(lambda: len(twin.seen) == 3, "three streams")
+            leaving.cancel()
+            await asyncio.wait({leaving})
+            generator.drop(DIGEST)
+
+            with pytest.raises(EngineFailed) as failure:
+                await asked
+            assert failure.value.code == "engine_down"
+            assert leaving.cancelled()
+            assert isinstance((await other)[-1], Finish)
 
     async def test_a_stream_that_ends_without_its_end_is_a_failure(
         self, subject: Subject, twin: TritonTwin

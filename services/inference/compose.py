@@ -191,14 +191,14 @@ def _follows(
 ) -> list[FollowRouting]:
     """One for each Triton; without ``reports`` it only looks."""
     channels = [channel, *(triton.connect(address) for address in settings.triton.others)]
-    files, store = asyncio.Lock(), MinioStore(settings.s3)
     generators = [triton.TritonGenerator(each) for each in channels]
-    pace = Pace(probe_every_s=settings.probe_every_s, grace_s=settings.unload_grace_s)
+    files, store = asyncio.Lock(), MinioStore(settings.s3)
     room = Room(
         cache_bytes=int(settings.triton.cache_size_gb * GIB),
         reserve_bytes=int(settings.triton.memory_reserve_gb * GIB),
         loaded=lambda: [engine for follow in follows for engine in follow.answering()],
     )
+    pace = Pace(probe_every_s=settings.probe_every_s, grace_s=settings.unload_grace_s)
     if reports is None:
         pace = replace(pace, away_s=BORROWED_S)
     elif settings.workers > 1:
@@ -214,12 +214,12 @@ def _follows(
             clock=SystemClock(),
             pace=pace,
             why_not=external.why_not,
-        )
             drop=generator.drop,
+        )
         for number, (each, generator) in enumerate(zip(channels, generators, strict=True))
     ]
-
     return follows
+
 
 def _engines(
     follows: Sequence[FollowRouting], clock: SystemClock

@@ -21,6 +21,10 @@ class Retryable(Exception):
         self.after_s = after_s
 
 
+class StoreAway(Retryable):
+    """The store that this process keeps its state in: what fails for one input fails for all."""
+
+
 class Poison(Exception):
     """This input will never succeed. ``code`` is a constant that a program can act on,
     ``param`` the part of the request that is wrong, where one is."""

@@ -17,7 +17,7 @@ from prometheus_client import Histogram
 from libs.events import codec, headers
 from libs.events.delivery import Delivery
 from libs.events.topics import BY_NAME, E, Topic
-from libs.faults import Fatal, Poison, Retryable
+from libs.faults import Fatal, Poison, Retryable, StoreAway
 from libs.kafka.record import Record, Sink, Source
 from libs.runtime import logs, metrics, tracing
 
@@ -32,8 +32,9 @@ MAX_REASON: Final = 1000
 class Route(Generic[E]):
     """Which handler settles a topic's events.
 
-    The handler raises `Poison` to dead-letter the record and `Retryable` to be called again;
-    what else it raises stops the process with nothing of the batch committed.
+    The handler raises `Poison` to dead-letter the record and `Retryable` to be called again: what
+    goes on is dead-lettered as ``unavailable``, but for a `StoreAway`. That and what else it
+    raises stops the process with nothing of the batch committed.
     """
 
     topic: Topic[E]
@@ -106,6 +107,8 @@ class ConsumerLoop:
                 self.sleep(error.after_s or wait_s)
         try:
             route.handler(delivery)
+        except StoreAway as error:
+            raise Fatal(f"no record can be settled: {error}") from error
         except Retryable as error:
             raise Poison(f"still failing after retries: {error}", code="unavailable") from error
 

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Connection, Engine, ExceptionContext, make_url
 from sqlalchemy.pool import StaticPool
 
-from libs.faults import Fatal, Retryable
+from libs.faults import Fatal, Retryable, StoreAway
 
 BUSY_S: Final = 10.0
 """How long a writer waits for another one before it is told to come again."""
@@ -26,6 +26,8 @@ _PRAGMAS: Final = (
     "synchronous=FULL",
     "foreign_keys=ON",
 )
+_TOO_MUCH: Final = "54"
+"""Class of the SQL states of a statement beyond the server's limits: it alone is to blame."""
 _SQLITE_AWAY: Final = ("locked", "busy", "disk i/o error", "unable to open", "is full")
 
 
@@ -35,7 +37,7 @@ def connect(url: str) -> Engine:
     A transaction writes unless it is opened through ``reader(engine)``: on SQLite a writer
     takes the lock at its beginning, so that it never fails half-way. Times are UTC.
     When the store is away (unreachable, locked, full, shutting down, a deadlock or a
-    serialisation failure) a statement raises Retryable; any other SQL error is a bug.
+    serialisation failure) a statement raises StoreAway; any other SQL error is a bug.
 
     Raises:
         Fatal: the URL names another database.
@@ -103,7 +105,7 @@ def _sqlite_away(context: ExceptionContext) -> Exception | None:
     error = context.original_exception
     text = str(error).lower()
     if isinstance(error, sqlite3.OperationalError) and any(sign in text for sign in _SQLITE_AWAY):
-        return Retryable(f"SQLite: {error}")
+        return StoreAway(f"SQLite: {error}")
     return None
 
 
@@ -111,6 +113,8 @@ def _postgresql_away(context: ExceptionContext) -> Exception | None:
     error = context.original_exception
     # psycopg: what the server or the network did is an OperationalError, what the
     # statement did is a ProgrammingError, DataError or IntegrityError.
-    if context.is_disconnect or isinstance(error, psycopg.OperationalError):
+    if isinstance(error, psycopg.Error) and (error.sqlstate or "").startswith(_TOO_MUCH):
         return Retryable(f"PostgreSQL: {error}")
+    if context.is_disconnect or isinstance(error, psycopg.OperationalError):
+        return StoreAway(f"PostgreSQL: {error}")
     return None

@@ -1,18 +1,24 @@
 """The registry's SQL on both engines, with the migrations that make it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import make_url
 
-from libs.events.topics import ROUTING
+from libs.events.topics import DATASET_REFUSED, ROUTING
+from libs.faults import Fatal
 from libs.sql.engine import connect
 from libs.sql.migrate import differences, upgrade
+from protos.preprocessing.v1.preprocessing_events_pb2 import DatasetRefused
 from protos.registry.v1.registry_events_pb2 import Proposal
 from services.registry.adapters.tables import METADATA
 from services.registry.domain.policies import Provider, Serving
 from services.registry.domain.values import Application, Prompt
 from services.registry.ports import Cut
+from tests.stack import Postgres
 from tests.unit.services.registry import traffic
 from tests.unit.services.registry.flow import Registry, registry_on, routes_of
 
@@ -24,6 +30,36 @@ def registry(sql_url: str) -> Iterator[Registry]:
     registry = registry_on(sql_url)
     yield registry
     registry.engine.dispose()
+
+
+Away = Callable[[], AbstractContextManager[None]]
+
+
+@pytest.fixture
+def away(sql_url: str, request: pytest.FixtureRequest) -> Away:
+    """Within it nobody gets at the database."""
+
+    @contextmanager
+    def sqlite() -> Iterator[None]:
+        file = Path(make_url(sql_url).database or "")
+        kept = file.rename(file.with_suffix(".kept"))
+        file.mkdir()
+        yield
+        file.rmdir()
+        kept.rename(file)
+
+    @contextmanager
+    def postgresql() -> Iterator[None]:
+        server: Postgres = request.getfixturevalue("postgres")
+        database = make_url(sql_url).database
+        server.execute(f"alter database {database} allow_connections false")
+        server.execute(
+            f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{database}'"
+        )
+        yield
+        server.execute(f"alter database {database} allow_connections true")
+
+    return sqlite if sql_url.startswith("sqlite") else postgresql
 
 
 def test_the_migrations_make_the_declared_schema_and_repeat_harmlessly(sql_url: str) -> None:
@@ -85,3 +121,20 @@ def test_prompts_engines_and_approvals_are_kept_on_either_engine(registry: Regis
     assert [each.prompt.version for each in registry.catalogue.prompts("bank", ALL).items] == [1, 2]
     assert len(registry.catalogue.approvals("bank")) == 1
     assert registry.replay(campaign_id).agrees
+
+
+def test_a_store_that_goes_away_costs_no_event(registry: Registry, away: Away) -> None:
+    campaign_id = registry.start()
+    registry.engine.dispose()
+
+    with away():
+        registry.broker.produce(
+            DATASET_REFUSED, DatasetRefused(campaign_id=campaign_id, application="bank", code="x")
+        )
+        with pytest.raises(Fatal, match="no record can be settled"):
+            registry.loop.step()
+    registry.restart()
+    registry.settle()
+
+    assert registry.state(campaign_id) == "failed"
+    assert not registry.broker.logs[DATASET_REFUSED.dead_letters]

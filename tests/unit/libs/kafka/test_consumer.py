@@ -9,7 +9,7 @@ from structlog.typing import EventDict
 from libs.events import headers
 from libs.events.delivery import Delivery
 from libs.events.topics import DRIFT_DETECTED, FEEDBACK_JOINED
-from libs.faults import Fatal, Poison, Retryable
+from libs.faults import Fatal, Poison, Retryable, StoreAway
 from libs.kafka.consumer import RETRY_WAITS_S, ConsumerLoop, Route
 from libs.kafka.memory import MemoryBroker, MemorySink
 from libs.runtime.logs import with_event_id
@@ -192,6 +192,25 @@ def test_a_retryable_fault_is_tried_again_and_then_buried() -> None:
     letter = broker.logs[DRIFT_DETECTED.dead_letters][0]
     assert len(tries) == len(RETRY_WAITS_S) + 1
     assert headers.get(letter.headers, headers.DLQ_CODE) == "unavailable"
+
+
+def test_while_the_store_is_away_the_loop_stops_and_no_record_is_buried() -> None:
+    broker = MemoryBroker()
+    for name in ("a", "b"):
+        broker.produce(DRIFT_DETECTED, drift(name))
+    tries: list[int] = []
+
+    def away_at_the_second(delivery: Delivery[DriftDetected]) -> None:
+        if delivery.event.application == "b":
+            tries.append(1)
+            raise StoreAway("locked")
+
+    with pytest.raises(Fatal, match="locked"):
+        loop_over(broker, away_at_the_second).step()
+
+    assert len(tries) == len(RETRY_WAITS_S) + 1
+    assert committed(broker) is None
+    assert not broker.logs[DRIFT_DETECTED.dead_letters]
 
 
 def test_a_retryable_fault_that_passes_leaves_no_dead_letter() -> None:

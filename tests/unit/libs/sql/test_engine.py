@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from libs.faults import Fatal, Retryable
+from libs.faults import Fatal, StoreAway
 from libs.sql import engine as subject
 from libs.sql.engine import connect, insert_once, reader
 
@@ -27,13 +27,13 @@ def test_sqlite_is_durable_and_keeps_references(tmp_path: Path) -> None:
     assert told == ["wal", 2, 1]  # 2 = FULL
 
 
-def test_a_store_locked_by_another_writer_is_retryable(
+def test_a_store_locked_by_another_writer_is_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subject, "_PRAGMAS", ("busy_timeout=10", "journal_mode=WAL"))
     first, second = fresh(tmp_path), fresh(tmp_path)
 
-    with first.begin(), pytest.raises(Retryable, match="locked"), second.begin():
+    with first.begin(), pytest.raises(StoreAway, match="locked"), second.begin():
         pass
 
 
@@ -53,8 +53,8 @@ def test_a_wrong_statement_is_a_bug_and_not_retryable(tmp_path: Path) -> None:
         connection.exec_driver_sql("SELECT * FROM nothing")
 
 
-def test_an_unreachable_postgresql_is_retryable() -> None:
-    with pytest.raises(Retryable, match="PostgreSQL"):
+def test_an_unreachable_postgresql_is_away() -> None:
+    with pytest.raises(StoreAway, match="PostgreSQL"):
         connect("postgresql://nobody@127.0.0.1:1/none").connect()
 
 

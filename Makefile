@@ -89,7 +89,7 @@ $(BUILD)/embedding/model.xml: infra/triton/embedding_model.py $(BUILD)/model.loc
 up: setup ## Start the whole stack on 127.0.0.1; returns when every part is ready
 	@$(STACK) up
 
-down: ## Stop all of it
+down: ## Stop it: the stack of PERENNIAL_HOME, else .perennial
 	@[ ! -x $(PY) ] || $(STACK) down
 
 status: ## What runs, where, and whether it is ready
@@ -101,16 +101,20 @@ logs: ## Follow all logs
 demo: setup ## The loop, end to end, in about twenty minutes
 	@$(PY) -m infra.demo
 
+.PHONY: sample
+sample: $(BUILD)/platform.lock $(BUILD)/model.lock ## Data to try the stack with, in .build/sample
+	@$(PY) -m infra.demo.sample $(BUILD)/sample
+
 ## Tests and checks
 
 .PHONY: test unit integration e2e
-test: setup ## All tests
+test: setup clients ## All tests
 	@$(PYTEST) tests
 
 unit: $(BUILD)/platform.lock ## Tests without network
 	@$(PYTEST) tests/unit
 
-integration: setup ## Tests on the real broker, store and databases
+integration: setup clients ## Tests on the real broker, store and databases
 	@$(PYTEST) tests/contract tests/integration
 
 e2e: setup ## Tests on the whole stack
@@ -190,5 +194,8 @@ define generate
 endef
 
 .PHONY: clean
-clean: down ## Remove what setup and the stack have made
-	rm -rf .venv .venv-model .venv-bench .venv-clients $(BUILD) .perennial .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+clean: ## Remove what setup, the stack, tests and benches have made
+	for home in .perennial .perennial-test .perennial-e2e .perennial-bench; do
+	  [ ! -d $$home ] || [ ! -x $(PY) ] || PERENNIAL_HOME=$$home $(STACK) down
+	done
+	rm -rf .venv .venv-model .venv-bench .venv-clients $(BUILD) .perennial .perennial-{test,e2e,bench} .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -7,7 +7,7 @@ import sys
 import time
 import traceback
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -20,10 +20,9 @@ from infra.demo.report import read, report
 from infra.demo.scale import FULL, QUICK
 from infra.demo.story import Step, Story
 from infra.local import stack
-from infra.local.home import REPO, Home
+from infra.local.home import Home
 from services.cli.session import Session
 
-SITE_PACKAGES: Final = REPO / ".venv-model/lib/python3.11/site-packages"
 console = Console()
 
 
@@ -113,7 +112,7 @@ def main() -> int:
         session=Session(home.path),
         scale=QUICK if chosen.quick else FULL,
         application=f"support-{int(time.time()):x}",
-        bank=data.ordered(data.bank_pairs(SITE_PACKAGES), "bank"),
+        bank=data.ordered(data.bank_pairs(data.SITE_PACKAGES), "bank"),
         python=data.ordered(data.python_pairs(), "python"),
         show=screen.show,
     )

@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from infra.local.home import REPO
+
+SITE_PACKAGES: Final = REPO / ".venv-model/lib/python3.11/site-packages"
 BANK_FILE: Final = "inspect_evals/tau2/data/domains/banking_knowledge/documents.json.gz"
 BANK: Final = "bank"
 PYTHON: Final = "python"

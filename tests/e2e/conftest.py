@@ -19,7 +19,6 @@ from services.cli.reconcile import balances
 from services.cli.session import Session
 
 HOME = REPO / ".perennial-e2e"
-SITE_PACKAGES = REPO / ".venv-model/lib/python3.11/site-packages"
 APPLICATION = f"served-{int(time.time()):x}"
 
 
@@ -56,7 +55,7 @@ def session(home: Path) -> Session:
 
 @pytest.fixture(scope="session")
 def bank() -> list[Pair]:
-    return data.ordered(data.bank_pairs(SITE_PACKAGES), "bank")
+    return data.ordered(data.bank_pairs(data.SITE_PACKAGES), "bank")
 
 
 @pytest.fixture(scope="session")

@@ -77,6 +77,13 @@ def test_a_command_in_a_sentence_exists(place: str, told: str) -> None:
             raise
 
 
+def test_who_is_told_to_replay_is_told_to_mean_it() -> None:
+    replays = [told for _, told in mentions() if told.startswith("dlq replay")]
+
+    assert replays
+    assert all(told.endswith(" --yes") for told in replays)
+
+
 def test_the_texts_are_found() -> None:
     assert len(list(lines())) > 30
     assert len(list(mentions())) > 20

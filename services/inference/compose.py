@@ -100,7 +100,7 @@ def _process(settings: Settings, number: int) -> Service:
     mirror = Mirror(runner, settings.part(settings.max_mirrors), settings.generate_s)
     admit = Admit(Admission(settings.part(settings.max_requests), settings.workers), clock)
     answer = Answer(runner, admit, mirror, settings.generate_s)
-    embed = Embed(embedder)
+    embed = Embed(embedder, admit)
     parts: list[Part] = [
         sink,
         Task("providers", leave=http.close),

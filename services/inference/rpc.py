@@ -66,8 +66,12 @@ class InferenceRpc(services.InferenceServiceServicer):
     async def Embed(  # noqa: N802
         self, request: messages.EmbedRequest, context: Any
     ) -> messages.EmbedResponse:
-        self._table(context)
-        rows, tokens = await self.embed(checked_texts("texts", tuple(request.texts)))
+        table, texts = self._table(context), checked_texts("texts", tuple(request.texts))
+        try:
+            left_s = budget_s(context.time_remaining())
+            rows, tokens = await self.embed(table, texts, left_s)
+        except EngineFailed as failure:
+            _give_up(failure)
         embeddings = [messages.Embedding(values=row.tolist()) for row in rows]
         return messages.EmbedResponse(embeddings=embeddings, prompt_tokens=tokens)
 

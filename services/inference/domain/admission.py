@@ -3,7 +3,8 @@
 Each application has places of its own (its concurrency), a bounded queue in three classes,
 and an allowance of tokens; all share the places of the gateway. A place that falls free goes to
 the application that has had least of them for its weight (start-time fair queueing), within it
-to the highest class, then to the one that waits longest.
+to the highest class, then to the one that waits longest. A request may ask for several places: it
+gets them all at once or none, and while its turn lasts nobody takes the places it waits for.
 """
 
 from collections import deque
@@ -27,16 +28,17 @@ class Priority(IntEnum):
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """A request that waits. ``queue_full`` sheds it for one of a higher class."""
+    """A request that waits for ``places``. ``queue_full`` sheds it for one of a higher class."""
 
     application: str
     priority: Priority
+    places: int = 1
     left: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A place is taken; `leave` gives it back."""
+    """All its places are taken; `leave` gives back one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +80,9 @@ class Lane:
         self.balance = min(self.balance + gained, limits.burst_tokens)
         self.at_s = now_s
 
-    def open(self, now_s: float) -> bool:
-        """Whether a place and tokens are left to this application."""
-        if self.under_way >= self.limits.concurrency:
+    def open(self, now_s: float, places: int = 1) -> bool:
+        """Whether so many places, and tokens, are left to this application."""
+        if self.under_way + places > self.limits.concurrency:
             return False
         if not self.limits.tokens_per_s:
             return True
@@ -97,6 +99,11 @@ class Lane:
     def first(self) -> Ticket | None:
         """The one to be answered next; those that left are passed over."""
         return next((t for queue in reversed(self.queues) if (t := _head(queue))), None)
+
+    def due(self, now_s: float) -> Ticket | None:
+        """The first, if nothing but the gateway's own places can hold it up."""
+        ticket = self.first() if self.waiting else None
+        return ticket if ticket is not None and self.open(now_s, ticket.places) else None
 
     def last_below(self, priority: Priority) -> Ticket | None:
         """The newest of the lowest class below ``priority``."""
@@ -125,13 +132,22 @@ class Admission:
     lanes: dict[str, Lane] = field(default_factory=dict)
     _passed: float = 0.0
 
+    def widest(self, limits: Limits) -> int:
+        """The most places that one request can ever get."""
+        return max(1, min(limits.part(self.processes).concurrency, self.most))
+
     def enter(
-        self, application: str, limits: Limits, priority: Priority, now_s: float
+        self,
+        application: str,
+        limits: Limits,
+        priority: Priority,
+        now_s: float,
+        places: int = 1,
     ) -> Admitted | Queued | Refused:
-        """Ask for a place."""
+        """Ask for ``places``, at most `widest`."""
         lane = self._lane(application, limits, now_s)
-        if not lane.waiting and self.under_way < self.most and lane.open(now_s):
-            self._take(lane)
+        if not lane.waiting and self._free(places, now_s) and lane.open(now_s, places):
+            self._take(lane, places)
             return ADMITTED
         if (debt_s := lane.debt_s(now_s)) > limits.max_wait_s:
             return Refused("token_rate", _bounded(debt_s))
@@ -142,7 +158,7 @@ class Admission:
                 return Refused("queue_full", self.retry_s(application))
             displaced.left = True
             lane.waiting -= 1
-        ticket = Ticket(application, priority)
+        ticket = Ticket(application, priority, places)
         lane.queues[priority].append(ticket)
         lane.waiting += 1
         return Queued(ticket, displaced)
@@ -153,8 +169,13 @@ class Admission:
             ticket.left = True
             self.lanes[ticket.application].waiting -= 1
 
+    def pass_on(self, ticket: Ticket) -> None:
+        """Its turn has come, and it is gone."""
+        self.lanes[ticket.application].under_way -= ticket.places
+        self.under_way -= ticket.places
+
     def leave(self, application: str, tokens: int, seconds: float) -> None:
-        """An answer of ``tokens``, prompt and completion, ended after ``seconds``."""
+        """An answer of ``tokens``, prompt and completion, ended after ``seconds``: one place."""
         lane = self.lanes[application]
         lane.under_way -= 1
         self.under_way -= 1
@@ -162,19 +183,17 @@ class Admission:
         lane.mean_s += SMOOTHING * (seconds - lane.mean_s)
 
     def admit(self, now_s: float) -> Iterator[Ticket]:
-        """Those whose turn has come; each has taken its place."""
+        """Those whose turn has come; each has taken its places."""
         while self.under_way < self.most:
-            lanes = [lane for lane in self.lanes.values() if lane.waiting and lane.open(now_s)]
-            if not lanes:
+            due = [(lane, ticket) for lane in self.lanes.values() if (ticket := lane.due(now_s))]
+            if not due:
                 return
-            lane = min(lanes, key=lambda lane: lane.passed)
-            ticket = lane.first()
-            if ticket is None:  # cannot be: those that wait are counted
-                lane.waiting = 0
-                continue
+            lane, ticket = min(due, key=lambda one: one[0].passed)
+            if self.under_way + ticket.places > self.most:
+                return  # others would keep it waiting for ever
             ticket.left = True
             lane.waiting -= 1
-            self._take(lane)
+            self._take(lane, ticket.places)
             yield ticket
 
     def wake_s(self, now_s: float) -> float | None:
@@ -205,13 +224,19 @@ class Admission:
             lane.stated, lane.limits = limits, limits.part(self.processes)
         return lane
 
-    def _take(self, lane: Lane) -> None:
+    def _free(self, places: int, now_s: float) -> bool:
+        """Whether the gateway has so many, and nobody has waited for them."""
+        if self.under_way + places > self.most:
+            return False
+        return not any(lane.waiting and lane.due(now_s) for lane in self.lanes.values())
+
+    def _take(self, lane: Lane, places: int) -> None:
         """An application that rested does not save up turns."""
         start = max(lane.passed, self._passed)
-        lane.passed = start + 1 / lane.limits.weight
+        lane.passed = start + places / lane.limits.weight
         self._passed = start
-        lane.under_way += 1
-        self.under_way += 1
+        lane.under_way += places
+        self.under_way += places
 
 
 def _bounded(seconds: float) -> float:

@@ -4,8 +4,9 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Final
 
+from libs.faults import Poison
 from libs.runtime.clock import Clock
-from services.inference.domain.admission import Admission, Admitted, Priority, Queued, Ticket
+from services.inference.domain.admission import Admission, Priority, Queued, Refused, Ticket
 from services.inference.domain.generation import Ask
 from services.inference.domain.release import Table
 from services.inference.handlers import instruments
@@ -52,27 +53,40 @@ class Admit:
     _waiting: dict[Ticket, asyncio.Future[None]] = field(default_factory=dict)
     _alarm: asyncio.TimerHandle | None = None
 
-    async def seat(self, table: Table, ask: Ask, budget_s: float) -> Seat:
-        """A place for one answer, waited for as long as the application and the caller allow.
+    async def seat(self, table: Table, priority: Priority, budget_s: float) -> Seat:
+        """A place for one answer. Raises as `seats`."""
+        (seat,) = await self.seats(table, priority, budget_s, 1)
+        return seat
+
+    async def seats(
+        self, table: Table, priority: Priority, budget_s: float, places: int
+    ) -> list[Seat]:
+        """Places for so many answers, all at once, waited for as long as the application and
+        the caller allow.
 
         Raises:
+            Poison: ``invalid_value``, more than there will ever be.
             Overloaded: not now.
             EngineFailed: ``deadline``, the caller's passed meanwhile.
         """
-        began_s = self.clock.monotonic()
-        priority, limits = priority_of(ask), table.serving.limits
-        match self.admission.enter(table.application, limits, priority, began_s):
-            case Admitted():
-                return Seat(self, table.application, 0.0, began_s)
+        began_s = now_s = self.clock.monotonic()
+        limits = table.serving.limits
+        if places > 1 and places > (most := self.admission.widest(limits)):
+            raise Poison(
+                f"n: {places} answers at once; this application has {most} places here",
+                code="invalid_value",
+                param="n",
+            )
+        match self.admission.enter(table.application, limits, priority, began_s, places):
             case Queued(ticket, displaced):
                 if displaced is not None:
                     self._shed(displaced)
                 await self._turn(ticket, min(limits.max_wait_s, budget_s), budget_s)
                 now_s = self.clock.monotonic()
                 instruments.QUEUE_SECONDS.observe(now_s - began_s)
-                return Seat(self, table.application, now_s - began_s, now_s)
-            case refused:
-                raise self._refusal(priority, refused.reason, refused.after_s)
+            case Refused(reason, after_s):
+                raise self._refusal(priority, reason, after_s)
+        return [Seat(self, table.application, now_s - began_s, now_s) for _ in range(places)]
 
     def leave(self, seat: Seat) -> None:
         self.admission.leave(seat.application, seat.tokens, self.clock.monotonic() - seat.since_s)
@@ -82,7 +96,7 @@ class Admit:
     async def _turn(self, ticket: Ticket, wait_s: float, budget_s: float) -> None:
         future = self._waiting[ticket] = asyncio.get_running_loop().create_future()
         instruments.WAITING.set(len(self._waiting))
-        self._set_alarm()
+        self._call()  # of a higher class than one that waits for several, it may fit in before
         try:
             async with asyncio.timeout(wait_s):
                 await future
@@ -100,18 +114,18 @@ class Admit:
             instruments.WAITING.set(len(self._waiting))
 
     def _give_up(self, ticket: Ticket, future: asyncio.Future[None]) -> None:
-        """A place that came at the last moment goes to the next."""
+        """Places that came at the last moment, or were kept for it, go to the next."""
         if future.done() and not future.cancelled() and future.exception() is None:
-            self.admission.leave(ticket.application, 0, 0.0)
-            self._call()
+            self.admission.pass_on(ticket)
         else:
             self.admission.abandon(ticket)
+        self._call()
 
     def _call(self) -> None:
         for ticket in self.admission.admit(self.clock.monotonic()):
             future = self._waiting.get(ticket)
             if future is None or future.done():  # it is about to go away
-                self.admission.leave(ticket.application, 0, 0.0)
+                self.admission.pass_on(ticket)
             else:
                 future.set_result(None)
         self._set_alarm()

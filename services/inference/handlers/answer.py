@@ -1,17 +1,17 @@
 """One request: a place, a release, an answer."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
 from libs.events.headers import new_event_id
 from services.inference.domain.assignment import Assignment, assign
-from services.inference.domain.cache import Key, key_of
+from services.inference.domain.cache import Key, Pieces, key_of
 from services.inference.domain.generation import Ask, Delta, Finish, Served, sampling
 from services.inference.domain.release import Role, Table
 from services.inference.handlers import instruments
-from services.inference.handlers.admit import Admit
+from services.inference.handlers.admit import Admit, priority_of
 from services.inference.handlers.generation import Generation
 from services.inference.handlers.runner import Runner
 from services.inference.ports import EngineFailed
@@ -29,29 +29,42 @@ class Answer:
     generate_s: float
 
     async def begin(self, table: Table, ask: Ask, timeout_s: float | None = None) -> Generation:
-        """Choose the release, and wait for a place.
+        """One answer alone; as `begin_all`."""
+        (generation,) = await self.begin_all(table, (ask,), timeout_s)
+        return generation
+
+    async def begin_all(
+        self, table: Table, asks: Sequence[Ask], timeout_s: float | None = None
+    ) -> list[Generation]:
+        """Choose the release, one for all choices of a request, and wait for their places.
 
         Args:
+            asks: of one episode, where they are several.
             timeout_s: of the caller, for waiting and answering.
         Raises:
+            Poison: ``invalid_value``, the application never has so many places.
             Overloaded: too many requests are under way or wait.
             EngineFailed: ``deadline``, there was no place in time; ``no_release_ready``, no
                 release of the application is loaded here: its first promotion may be on its way.
         """
-        generation_id = new_event_id()
-        chosen = self._chosen(table, ask.episode_id or generation_id)
-        key = self._key(table, ask, chosen, generation_id)
-        cache = self.runner.cache
-        if key is not None and cache is not None:
-            kept = cache.get(key, self.runner.clock.monotonic())
-            instruments.CACHE_HITS.labels("miss" if kept is None else "hit").inc()
-            if kept is not None:
-                return Generation(generation_id, table, ask, chosen, cached=kept)
-        seat = await self.admit.seat(table, ask, self._budget_s(timeout_s))
-        if seat.queue_s:  # engines may have come and gone meanwhile
-            chosen = self._chosen(table, ask.episode_id or generation_id)
-            key = self._key(table, ask, chosen, generation_id)
-        return Generation(generation_id, table, ask, chosen, self.mirror, seat=seat, key=key)
+        ids = [new_event_id() for _ in asks]
+        unit = asks[0].episode_id or ids[0]
+        chosen = self._chosen(table, unit)
+        keys = self._keys(table, asks, chosen, ids)
+        if kept := self._kept(keys):
+            return [
+                Generation(id_, table, ask, chosen, cached=pieces)
+                for id_, ask, pieces in zip(ids, asks, kept, strict=True)
+            ]
+        budget_s = self._budget_s(timeout_s)
+        seats = await self.admit.seats(table, priority_of(asks[0]), budget_s, len(asks))
+        if seats[0].queue_s:  # engines may have come and gone meanwhile
+            chosen = self._chosen(table, unit)
+            keys = self._keys(table, asks, chosen, ids)
+        return [
+            Generation(id_, table, ask, chosen, self.mirror, seat=seat, key=key)
+            for id_, ask, seat, key in zip(ids, asks, seats, keys, strict=True)
+        ]
 
     async def stream(
         self, generation: Generation, timeout_s: float | None = None
@@ -103,9 +116,24 @@ class Answer:
         instruments.REFUSALS.labels(NO_RELEASE).inc()
         raise EngineFailed(f"no release of {table.application} is loaded yet", code=NO_RELEASE)
 
-    def _key(self, table: Table, ask: Ask, chosen: Assignment, generation_id: str) -> Key | None:
+    def _kept(self, keys: Sequence[Key | None]) -> list[Pieces]:
+        """The answers to all of a request's choices; none where one is missing."""
+        cache, now_s = self.runner.cache, self.runner.clock.monotonic()
+        if cache is None or keys[0] is None:
+            return []
+        found = [cache.get(key, now_s) if key else None for key in keys]
+        kept = [pieces for pieces in found if pieces is not None]
+        whole = len(kept) == len(keys)
+        instruments.CACHE_HITS.labels("hit" if whole else "miss").inc()
+        return kept if whole else []
+
+    def _keys(
+        self, table: Table, asks: Sequence[Ask], chosen: Assignment, ids: Sequence[str]
+    ) -> list[Key | None]:
         if not table.serving.caching.enabled or chosen.role is Role.FALLBACK:
-            return None
+            return [None] * len(asks)
         release = chosen.release
-        wish = sampling(ask, release.decoding, generation_id)
-        return key_of(table.application, release, ask, wish)
+        return [
+            key_of(table.application, release, ask, sampling(ask, release.decoding, id_))
+            for ask, id_ in zip(asks, ids, strict=True)
+        ]

@@ -28,22 +28,12 @@ class Choices:
         cls, answer: Answer, table: Table, ask: Ask, n: int, timeout_s: float | None = None
     ) -> Self:
         """Choose the release, one for all, and wait for places: several choices are an episode.
-        Raises as `Answer.begin`."""
-        if n == 1:
-            return cls(answer, (await answer.begin(table, ask, timeout_s),))
-        if not ask.episode_id:
-            ask = replace(ask, episode_id=new_event_id())
-        begun: list[Generation] = []
-        try:
-            for index in range(n):
-                one = replace(ask, choice=index)
-                begun.append(await answer.begin(table, one, timeout_s))
-        except BaseException:
-            for generation in begun:
-                if generation.seat is not None:
-                    generation.seat.leave()
-            raise
-        return cls(answer, tuple(begun))
+        Raises as `Answer.begin_all`."""
+        asks = [ask]
+        if n > 1:
+            episode_id = ask.episode_id or new_event_id()
+            asks = [replace(ask, episode_id=episode_id, choice=index) for index in range(n)]
+        return cls(answer, tuple(await answer.begin_all(table, asks, timeout_s)))
 
     @property
     def first(self) -> Generation:

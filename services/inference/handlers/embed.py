@@ -1,39 +1,41 @@
 """Texts to vectors, for callers."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from libs.faults import RESOURCE_EXHAUSTED, Poison
-from services.inference.handlers import instruments
+from services.inference.domain.admission import Priority
+from services.inference.domain.release import Table
+from services.inference.handlers.admit import Admit
 from services.inference.ports import Embedder
 
-MAX_UNDER_WAY: Final = 16
 
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Embed:
-    """Bounded, so that embeddings do not crowd out the event path's."""
+    """A request takes a place of its application, as an answer does, and is charged its tokens."""
 
     embedder: Embedder
-    most: int = MAX_UNDER_WAY
-    _under_way: int = 0
+    admit: Admit
 
-    async def __call__(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], int]:
+    async def __call__(
+        self, table: Table, texts: Sequence[str], timeout_s: float | None = None
+    ) -> tuple[NDArray[np.float32], int]:
         """``(texts, dimensions)`` float32, and the tokens of all texts.
 
+        Args:
+            timeout_s: of the caller, for waiting.
         Raises:
-            Poison: ``resource_exhausted``; ``too_long`` for a text above the model's bound.
+            Overloaded: too many requests are under way or wait.
+            EngineFailed: ``deadline``, there was no place in time.
+            Poison: ``too_long`` for a text above the model's bound.
             Retryable: the model is away or slow.
         """
-        if self._under_way >= self.most:
-            instruments.REFUSALS.labels("busy").inc()
-            raise Poison("too many embeddings are under way", code=RESOURCE_EXHAUSTED)
-        self._under_way += 1
+        seat = await self.admit.seat(table, Priority.NORMAL, timeout_s or math.inf)
         try:
-            return await self.embedder.embed_all(texts)
+            rows, seat.tokens = await self.embedder.embed_all(texts)
+            return rows, seat.tokens
         finally:
-            self._under_way -= 1
+            seat.leave()

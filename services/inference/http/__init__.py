@@ -63,7 +63,10 @@ class OpenAiHttp:
         table = self._table(request)
         wanted = embeddings.wanted(await _json_body(request))
         problems.insist_on(table, wanted.model)
-        rows, tokens = await self.embed(wanted.texts)
+        made = await unless_gone(request.receive, self.embed(table, wanted.texts))
+        if made is None:
+            return Response(status_code=CLIENT_GONE)
+        rows, tokens = made
         body = replies.embeddings(table.application, rows, tokens, as_text=wanted.as_text)
         return Response(body, media_type=JSON)
 

@@ -59,8 +59,9 @@ class Doors:
             external=self.external,
             cache=self.cache,
         )
-        answer = Answer(runner, Admit(self.admission, SystemClock()), lambda *_: None, 30.0)
-        embed = Embed(self.embedder)
+        admit = Admit(self.admission, SystemClock())
+        answer = Answer(runner, admit, lambda *_: None, 30.0)
+        embed = Embed(self.embedder, admit)
         rpc = InferenceRpc(self.routing, answer, embed)
         app = OpenAiHttp(self.routing, answer, embed).app()
         async with AsyncExitStack() as stack:

@@ -191,10 +191,19 @@ class FakeEmbedder:
         self.calls += 1
         if self.away:
             raise Retryable("embedding: away")
+    running: int = 0
+    held: asyncio.Event | None = None
+    """Callers' texts wait for it."""
         return np.array([[len(text), 0.5, -1.0] for text in texts], dtype=np.float32)
 
     async def embed_all(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], int]:
-        return await self.embed(texts), sum(len(text.split()) for text in texts)
+        self.running += 1
+        try:
+            if self.held is not None:
+                await self.held.wait()
+            return await self.embed(texts), sum(len(text.split()) for text in texts)
+        finally:
+            self.running -= 1
 
 
 async def eventually(holds: Callable[[], bool], what: str, within_s: float = 5.0) -> None:

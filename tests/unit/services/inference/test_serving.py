@@ -198,3 +198,72 @@ async def test_without_the_policy_nothing_is_kept() -> None:
             await client.chat.completions.create(model="support", messages=MESSAGES, temperature=0)
 
     assert len(doors.generator.prompts) == 2
+
+
+async def test_embeddings_take_places_and_tokens_as_answers_do() -> None:
+    limits = Limits(concurrency=1, queue=1, tokens_per_s=1.0, burst_tokens=2.0, max_wait_s=1.0)
+    doors = Doors(routing=MemoryRouting([table(serving=Serving(limits))]))
+    doors.embedder.held = asyncio.Event()
+    async with doors.open(), client_of(doors) as client, stub_of(doors) as stub:
+        whole = rpc.EmbedRequest(texts=["one two three four five"])
+        first = asyncio.create_task(client.embeddings.create(model="support", input=["one two"]))
+        await eventually(lambda: doors.embedder.running == 1, "the first under way")
+        second = asyncio.ensure_future(stub.Embed(whole, metadata=METADATA))
+        await eventually(lambda: doors.admission.waiting() == 1, "the second in the queue")
+
+        with pytest.raises(openai.RateLimitError):
+            await client.embeddings.create(model="support", input="one")
+        doors.embedder.held.set()
+        await first
+        await second
+        with pytest.raises(openai.RateLimitError) as spent:
+            await client.chat.completions.create(model="support", messages=MESSAGES)
+
+    assert "token_rate" in str(spent.value)
+    assert doors.admission.under_way == 0
+
+
+async def test_a_client_that_leaves_its_embedding_frees_its_place() -> None:
+    doors = Doors()
+    doors.embedder.held = asyncio.Event()
+    async with doors.open():
+        with pytest.raises(httpx.ReadTimeout):
+            async with httpx.AsyncClient(timeout=0.1) as impatient:
+                await impatient.post(
+                    f"{doors.url}/embeddings",
+                    json={"model": "support", "input": "one two"},
+                    headers={"authorization": f"Bearer {KEY}"},
+                )
+
+        await eventually(
+            lambda: (doors.embedder.running, doors.admission.under_way) == (0, 0), "all free"
+        )
+
+
+def few(concurrency: int) -> Doors:
+    limits = Limits(concurrency=concurrency, queue=8)
+    return Doors(routing=MemoryRouting([table(serving=Serving(limits))]))
+
+
+async def test_more_choices_than_places_are_refused_at_once_by_name() -> None:
+    doors = few(2)
+    async with doors.open(), client_of(doors) as client:
+        with pytest.raises(openai.BadRequestError) as refusal:
+            await client.chat.completions.create(model="support", messages=MESSAGES, n=3)
+
+    assert (refusal.value.param, doors.admission.under_way) == ("n", 0)
+
+
+async def test_requests_for_several_choices_are_answered_in_turn() -> None:
+    doors = few(3)
+    async with doors.open(), client_of(doors) as client:
+        doors.generator.delay_s = 0.001
+        answers = await asyncio.gather(
+            *(
+                client.chat.completions.create(model="support", messages=MESSAGES, n=n)
+                for n in (3, 2, 3, 1, 2)
+            )
+        )
+
+    assert [len(answer.choices) for answer in answers] == [3, 2, 3, 1, 2]
+    assert doors.admission.under_way == 0

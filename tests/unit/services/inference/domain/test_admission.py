@@ -61,6 +61,69 @@ def test_one_application_at_its_bound_does_not_hold_up_another() -> None:
     assert isinstance(admission.enter("modest", NARROW, NORMAL, 0.0), Admitted)
 
 
+def test_several_places_are_given_all_at_once_and_nobody_passes_by() -> None:
+    admission, limits = Admission(10), Limits(concurrency=3, queue=8)
+    for _ in range(2):
+        admission.enter("a", limits, NORMAL, 0.0)
+    wide = ticket(admission.enter("a", limits, NORMAL, 0.0, 3))
+    narrow = ticket(admission.enter("a", limits, NORMAL, 0.0))
+
+    turns = []
+    for _ in range(2):
+        admission.leave("a", 0, 1.0)
+        turns.append(list(admission.admit(0.0)))
+    under_way = admission.under_way
+    admission.leave("a", 0, 1.0)
+
+    assert (turns, under_way) == ([[], [wide]], 3)
+    assert list(admission.admit(0.0)) == [narrow]
+
+
+def test_a_higher_class_needs_not_wait_for_several_places_of_a_lower_one() -> None:
+    admission, limits = Admission(10), Limits(concurrency=2, queue=8)
+    admission.enter("a", limits, NORMAL, 0.0)
+    admission.enter("a", limits, NORMAL, 0.0, 2)
+
+    high = ticket(admission.enter("a", limits, Priority.HIGH, 0.0))
+
+    assert list(admission.admit(0.0)) == [high]
+
+
+def test_another_application_does_not_take_the_places_that_one_waits_for() -> None:
+    admission, limits = Admission(4), Limits(queue=8)
+    for _ in range(2):
+        admission.enter("a", limits, NORMAL, 0.0)
+    wide = ticket(admission.enter("b", limits, NORMAL, 0.0, 4))
+
+    other = ticket(admission.enter("c", limits, NORMAL, 0.0))
+    turns = []
+    for _ in range(2):
+        admission.leave("a", 0, 1.0)
+        turns.append(list(admission.admit(0.0)))
+
+    assert turns == [[], [wide]]
+    for _ in range(4):
+        admission.leave("b", 0, 1.0)
+    assert list(admission.admit(0.0)) == [other]
+
+
+def test_who_takes_several_places_has_had_as_many_turns() -> None:
+    admission, limits = Admission(4), Limits(queue=400)
+    for _ in range(100):
+        admission.enter("wide", limits, NORMAL, 0.0, 4)
+        for _ in range(4):
+            admission.enter("narrow", limits, NORMAL, 0.0)
+    under_way, places = ["wide"] * 4, Counter[str]()
+
+    for _ in range(200):
+        admission.leave(under_way.pop(0), 0, 1.0)
+        for turn in admission.admit(0.0):
+            under_way += [turn.application] * turn.places
+            places[turn.application] += turn.places
+
+    assert places["wide"] == pytest.approx(places["narrow"], rel=0.1)
+
+
 def test_when_all_is_full_places_are_shared_by_weight() -> None:
     admission = Admission(4)
     limits = {"a": Limits(queue=400, weight=3.0), "b": Limits(queue=400, weight=1.0)}
@@ -138,15 +201,20 @@ def test_in_the_long_run_the_token_rate_holds() -> None:
     assert used == pytest.approx(100 * 100, rel=0.03)
 
 
-@given(st.lists(st.sampled_from(["enter", "leave", "abandon"]), max_size=60), st.integers(1, 4))
-def test_the_counts_stay_within_their_bounds_whatever_happens(steps: list[str], most: int) -> None:
+STEPS = st.tuples(st.sampled_from(["enter", "leave", "abandon"]), st.integers(1, 2))
+
+
+@given(st.lists(STEPS, max_size=60), st.integers(2, 4))
+def test_the_counts_stay_within_their_bounds_whatever_happens(
+    steps: list[tuple[str, int]], most: int
+) -> None:
     admission, limits = Admission(most), Limits(concurrency=2, queue=3)
     inside, waiting = 0, []
-    for number, step in enumerate(steps):
+    for number, (step, places) in enumerate(steps):
         application = "ab"[number % 2]
         if step == "enter":
-            outcome = admission.enter(application, limits, Priority(number % 3), 0.0)
-            inside += isinstance(outcome, Admitted)
+            outcome = admission.enter(application, limits, Priority(number % 3), 0.0, places)
+            inside += places * isinstance(outcome, Admitted)
             if isinstance(outcome, Queued):
                 waiting.append(outcome.ticket)
         elif step == "abandon" and waiting:
@@ -155,11 +223,13 @@ def test_the_counts_stay_within_their_bounds_whatever_happens(steps: list[str], 
             busy = [name for name, lane in admission.lanes.items() if lane.under_way]
             if busy:
                 admission.leave(busy[0], 1, 0.1)
-                inside += len(list(admission.admit(0.0))) - 1
+                inside -= 1
+        inside += sum(turn.places for turn in admission.admit(0.0))
 
         assert admission.under_way == inside <= most
         assert admission.waiting() == sum(not one.left for one in waiting)
         assert all(lane.under_way <= 2 for lane in admission.lanes.values())
+        assert inside or not admission.waiting()
 
 
 def test_processes_share_the_limits_of_an_application() -> None:

@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from libs.faults import Poison
 from libs.runtime.clock import ManualClock, SystemClock
-from services.inference.domain.admission import Admission
+from services.inference.domain.admission import Admission, Priority
 from services.inference.domain.serving import Limits, Serving
-from services.inference.handlers.admit import Admit, Seat
+from services.inference.handlers.admit import Admit, Seat, priority_of
 from services.inference.ports import EngineFailed, Overloaded
 from tests.unit.services.inference.fakes import ask, table
 
@@ -26,8 +27,8 @@ class World:
         self.admit = Admit(self.admission, SystemClock())
 
     async def seat(self, priority: str = "normal", budget_s: float = 5.0, **limits: float) -> Seat:
-        asked = ask(labels={"priority": priority})
-        return await self.admit.seat(table(serving=limited(**limits)), asked, budget_s)
+        priority_ = priority_of(ask(labels={"priority": priority}))
+        return await self.admit.seat(table(serving=limited(**limits)), priority_, budget_s)
 
     async def waiting(self, priority: str = "normal", **limits: float) -> "asyncio.Task[Seat]":
         task = asyncio.create_task(self.seat(priority, **limits))
@@ -137,9 +138,46 @@ async def test_tokens_come_back_by_time_alone() -> None:
 async def test_a_place_is_held_for_as_long_as_the_clock_says() -> None:
     clock = ManualClock()
     admit = Admit(Admission(1), clock)
-    seat = await admit.seat(table(), ask(), 5.0)
+    seat = await admit.seat(table(), Priority.NORMAL, 5.0)
     clock.advance(11.0)
 
     seat.leave()
 
     assert admit.admission.lanes["support"].mean_s == pytest.approx(2.0)
+
+
+async def test_several_places_that_nobody_waits_for_any_longer_are_given_to_the_next() -> None:
+    world = World()
+    held = await world.seat(concurrency=3)
+    serving = limited(concurrency=3)
+    wide = asyncio.create_task(world.admit.seats(table(serving=serving), Priority.NORMAL, 5.0, 3))
+    await asyncio.sleep(0)
+    narrow = await world.waiting(concurrency=3)
+    assert not narrow.done()
+
+    wide.cancel()
+
+    (await narrow).leave()
+    held.leave()
+    assert (world.admission.under_way, world.admission.waiting()) == (0, 0)
+
+
+async def test_each_of_several_places_is_given_back_by_itself() -> None:
+    world = World()
+    seats = await world.admit.seats(table(serving=limited(concurrency=2)), Priority.NORMAL, 5.0, 2)
+    next_ = await world.waiting(concurrency=2)
+
+    seats[0].leave()
+
+    (await next_).leave()
+    assert world.admission.under_way == 1
+    seats[1].leave()
+
+
+async def test_more_places_than_there_are_is_refused_by_name() -> None:
+    world = World()
+
+    with pytest.raises(Poison) as refusal:
+        await world.admit.seats(table(serving=limited()), Priority.NORMAL, 5.0, 2)
+
+    assert (refusal.value.code, refusal.value.param) == ("invalid_value", "n")

@@ -1,7 +1,8 @@
 """The adapters on a real Triton with a real language model."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
@@ -16,7 +17,7 @@ from services.inference.adapters import triton
 from services.inference.adapters.engine_host import TritonHost
 from services.inference.adapters.room import Room
 from services.inference.domain.admission import Admission
-from services.inference.domain.generation import Ask, Message
+from services.inference.domain.generation import Ask, Delta, Finish, Message, Sampling
 from services.inference.domain.loaded import LoadedEngines
 from services.inference.domain.release import Decoding, Engine, Release, Role, Route, Table
 from services.inference.handlers.admit import Admit
@@ -35,6 +36,24 @@ from tests.unit.services.inference.generator_contract import (
 )
 
 TEMPLATES = REPO / "infra" / "triton" / "llm"
+MOST_PROBES = 2
+"""That a death takes: at most 3 s go by before the first, which Triton refuses within 1 s, or
+leaves waiting for 2 s where it was on its way."""
+
+
+@dataclass
+class Probes:
+    """A generator that counts what it is asked while the engine counts as ready."""
+
+    inner: triton.TritonGenerator
+    loaded: LoadedEngines
+    while_ready: int = 0
+
+    def generate(
+        self, digest: str, prompt: str, sampling: Sampling, timeout_s: float
+    ) -> AsyncGenerator[Delta | Finish, None]:
+        self.while_ready += self.loaded.ready(digest)
+        return self.inner.generate(digest, prompt, sampling, timeout_s)
 
 
 @pytest.fixture
@@ -129,19 +148,21 @@ async def test_a_routed_engine_is_loaded_answers_dies_and_comes_back(
 ) -> None:
     loaded, journal, routing = LoadedEngines(), MemoryJournal(), MemoryRouting()
     generator = triton.TritonGenerator(channel)
+    probes = Probes(generator, loaded)
     follow = FollowRouting(
         routing=routing,
         host=placed,
-        generator=generator,
+        generator=probes,
         loaded=loaded,
         journal=journal,
         replica="test",
         clock=SystemClock(),
         pace=Pace(),
+        drop=generator.drop,
     )
     runner = Runner(generator, loaded, journal, SystemClock(), follow.suspect)
-    answer = Answer(runner, Admit(Admission(8), SystemClock()), lambda *_: None, 60.0)
-    release = Release("r" * 64, engine, "{{ question }}", Decoding(24, 0.0, 1.0, 1))
+    answer = Answer(runner, Admit(Admission(8), SystemClock()), lambda *_: None, 600.0)
+    release = Release("r" * 64, engine, "{{ question }}", Decoding(1500, 0.0, 1.0, 1))
     table = Table("t", 1, frozenset(), "s", "c", (Route(release, Role.CHAMPION, 1.0),))
     request = Ask((Message("user", "What is the capital of France?"),), max_tokens=24)
     stop = asyncio.Event()
@@ -156,18 +177,27 @@ async def test_a_routed_engine_is_loaded_answers_dies_and_comes_back(
     assert finish.completion_tokens > 0
     assert journal.served[0].mean_logprob < 0
 
+    story = Ask((Message("user", "Tell me a very long story about the sea."),))
+    told = loaded.answered(engine.digest)
+    running = asyncio.create_task(answer.whole(await answer.begin(table, story)))
+    await eventually(lambda: loaded.answered(engine.digest) > told + 2, "a story", within_s=60)
+    probes.while_ready = 0
     for process in processes_of(engine):
         process.kill()
-    with pytest.raises(EngineFailed):
-        await answer.whole(await answer.begin(table, request))
-    await eventually(lambda: not loaded.ready(engine.digest), "the death", within_s=30)
+    await eventually(lambda: not loaded.ready(engine.digest), "the death", within_s=60)
+    assert probes.while_ready <= MOST_PROBES
+    with pytest.raises(EngineFailed) as failure:  # long before its 600 s are over
+        await asyncio.wait_for(running, 60)
+    assert failure.value.code == "engine_down"
     await eventually(lambda: loaded.ready(engine.digest), "the return", within_s=120)
     again, _ = await answer.whole(await answer.begin(table, request))
 
     assert again == text
+    probes.while_ready = 0
     for process in processes_of(engine):  # nobody asks it anything now
         process.kill()
-    await eventually(lambda: not loaded.ready(engine.digest), "the second death", within_s=30)
+    await eventually(lambda: not loaded.ready(engine.digest), "the second death", within_s=60)
+    assert probes.while_ready <= MOST_PROBES
     stop.set()
     await serving
 

@@ -13,6 +13,8 @@ from services.inference.domain.generation import Delta, Finish, Message, Samplin
 from services.inference.domain.release import Engine, Provider, Table
 from services.inference.domain.sentinel import Known
 
+REFUSED_BY_ENGINE: Final = "refused_by_engine"
+"""Poison's code for a request that this engine or provider will never answer."""
 INVALID_JSON_ANSWER: Final = "invalid_json_answer"
 """Poison's code for an answer that is not the JSON that was asked for."""
 

@@ -193,6 +193,9 @@ class Provider(_message.Message):
     TIMEOUT_S_FIELD_NUMBER: _builtins.int
     PROMPT_COST_FIELD_NUMBER: _builtins.int
     COMPLETION_COST_FIELD_NUMBER: _builtins.int
+    MAX_TOKENS_PARAMETER_FIELD_NUMBER: _builtins.int
+    OMIT_FIELD_NUMBER: _builtins.int
+    JSON_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """[a-z0-9-]{1,63}"""
     base_url: _builtins.str
@@ -205,6 +208,16 @@ class Provider(_message.Message):
     """per million tokens, in the application's currency"""
     completion_cost: _builtins.float
     """per million tokens"""
+    max_tokens_parameter: _builtins.str
+    """max_tokens (the default) or max_completion_tokens"""
+    json: _builtins.str
+    """how it is asked for JSON, by response_format: schema (the default), object, none"""
+    @_builtins.property
+    def omit(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Never sent, for it refuses them: temperature, top_p, seed, stop, frequency_penalty,
+        presence_penalty, logprobs, stream_options.
+        """
+
     def __init__(
         self,
         *,
@@ -214,10 +227,13 @@ class Provider(_message.Message):
         timeout_s: _builtins.float = ...,
         prompt_cost: _builtins.float = ...,
         completion_cost: _builtins.float = ...,
+        max_tokens_parameter: _builtins.str = ...,
+        omit: _abc.Iterable[_builtins.str] | None = ...,
+        json: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "completion_cost", b"completion_cost", "model", b"model", "name", b"name", "prompt_cost", b"prompt_cost", "timeout_s", b"timeout_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "completion_cost", b"completion_cost", "json", b"json", "max_tokens_parameter", b"max_tokens_parameter", "model", b"model", "name", b"name", "omit", b"omit", "prompt_cost", b"prompt_cost", "timeout_s", b"timeout_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -83,7 +83,7 @@ class OpenAiProviders:
         if (reason := self.why_not(provider)) is not None:
             raise EngineFailed(reason, code="engine_down")
         bounds = sse.Bounds(asyncio.get_running_loop().time() + timeout_s)
-        body = completions.request(provider.model, messages, sampling)
+        body = completions.request(provider, messages, sampling)
         response = await self._send(provider, body, timeout_s)
         try:
             async with aclosing(_pieces(provider, response, bounds)) as pieces:

@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from services.inference.domain.assignment import Assignment
-from services.inference.domain.release import Decoding
+from services.inference.domain.release import Decoding, Provider
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,26 @@ def sampling(ask: Ask, decoding: Decoding, generation_id: str) -> Sampling:
         logprobs=ask.logprobs,
         form=ask.form,
     )
+
+
+UNSAID: Final[Mapping[str, object]] = {
+    "temperature": 1.0,
+    "top_p": 1.0,
+    "top_k": 0,
+    "seed": None,
+    "stop": (),
+    "frequency_penalty": 0.0,
+    "presence_penalty": 0.0,
+    "logprobs": False,
+}
+"""What an external API does where a parameter is not sent."""
+
+
+def not_taken(ask: Ask, provider: Provider) -> str | None:
+    """A parameter of the request that ``provider`` cannot follow. What only the release says is
+    not sent to it; what the caller says is never ignored."""
+    names = (name for name in UNSAID if name == "top_k" or name in provider.omit)
+    return next((name for name in names if getattr(ask, name) not in (None, UNSAID[name])), None)
 
 
 def _wish(asked: float | None, given: float) -> float:

@@ -34,6 +34,8 @@ class Provider:
     """An OpenAI-compatible API outside; costs are per million tokens.
 
     ``timeout_s`` is of one attempt. Its key is a setting, found by ``name``.
+    ``omit``: parameters that it refuses. ``json``: what it is sent as response_format where an
+    answer must be JSON: its "schema", "object" or "none".
     """
 
     name: str
@@ -42,6 +44,9 @@ class Provider:
     timeout_s: float = 30.0
     prompt_cost: float = 0.0
     completion_cost: float = 0.0
+    max_tokens_parameter: str = "max_tokens"
+    omit: frozenset[str] = frozenset()
+    json: str = "schema"
 
     def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
         """Of one answer, in the application's currency."""

@@ -12,10 +12,17 @@ import structlog
 from libs.faults import Poison
 from libs.runtime.clock import Clock
 from services.inference.domain.breaker import Breaker, RetryBudget, State
-from services.inference.domain.generation import Delta, Finish, Message, Sampling
+from services.inference.domain.generation import (
+    Ask,
+    Delta,
+    Finish,
+    Message,
+    Sampling,
+    not_taken,
+)
 from services.inference.domain.release import Provider
 from services.inference.handlers import instruments
-from services.inference.ports import EngineFailed, Providers
+from services.inference.ports import REFUSED_BY_ENGINE, EngineFailed, Providers
 
 log = structlog.get_logger()
 
@@ -25,6 +32,16 @@ MOST_ATTEMPTS: Final = 2
 BACKOFF_S: Final = 0.2
 LONGEST_WAIT_S: Final = 2.0
 LEVELS: Final = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
+
+
+def refuse_unheard(provider: Provider, ask: Ask) -> None:
+    """
+    Raises:
+        Poison: ``refused_by_engine``, names what the caller asks and ``provider`` cannot do.
+    """
+    if name := not_taken(ask, provider):
+        reason = f"{name}: provider {provider.name} does not take it"
+        raise Poison(reason, code=REFUSED_BY_ENGINE, param=name)
 
 
 @dataclass(slots=True)

@@ -19,10 +19,10 @@ from services.inference.domain.generation import Delta, Finish, Message, Samplin
 from services.inference.domain.loaded import LoadedEngines
 from services.inference.domain.release import Engine, Provider, Release, Role
 from services.inference.handlers import instruments
-from services.inference.handlers.external import External
+from services.inference.handlers.external import External, refuse_unheard
 from services.inference.handlers.forming import held, repaired
 from services.inference.handlers.generation import Generation, Trace
-from services.inference.ports import EngineFailed, Generator, Journal
+from services.inference.ports import REFUSED_BY_ENGINE, EngineFailed, Generator, Journal
 from services.inference.wire import events
 
 ELSEWHERE: Final = frozenset({"engine_down", "engine_busy", "engine_error"})
@@ -77,6 +77,7 @@ class Runner:
         """By the assigned release; before its first piece, by those that stand in for it."""
         ends_s = self.clock.monotonic() + timeout_s
         others: Iterator[Release] | None = None  # most answers need none
+        failures: list[EngineFailed | Poison] = []
         while True:
             left_s = ends_s - self.clock.monotonic()
             release = generation.origin.assignment.release
@@ -85,15 +86,17 @@ class Runner:
                     async for piece in pieces:
                         yield piece
                 return
-            except EngineFailed as failure:
+            except (EngineFailed, Poison) as failure:
                 if failure.code == "engine_down" and release.engine.provider is None:
                     self.on_engine_down(release.engine.digest)
-                if trace.pieces or failure.code not in ELSEWHERE:
+                if trace.pieces or not _elsewhere(failure, release):
                     raise
+                failures.append(failure)
                 others = others or iter(self._others(generation))
                 other = next((one for one in others if self.ready(one.engine)), None)
-                if other is None:
-                    raise
+                if other is None:  # what may pass is told before what will be refused again
+                    passing = (one for one in failures if isinstance(one, EngineFailed))
+                    raise next(passing, failures[0]) from None
                 self._stand_in(generation, other, failure, trace)
 
     def _others(self, generation: Generation) -> list[Release]:
@@ -107,7 +110,7 @@ class Runner:
         return [release for release in (*first, *table.fallbacks) if release.digest != tried]
 
     def _stand_in(
-        self, generation: Generation, other: Release, failure: EngineFailed, trace: Trace
+        self, generation: Generation, other: Release, failure: EngineFailed | Poison, trace: Trace
     ) -> None:
         instruments.FALLBACKS.labels(failure.code).inc()
         if generation.origin.assignment.role is Role.CANARY:
@@ -144,6 +147,7 @@ class Runner:
         try:
             if release.engine.provider is not None and self.external is not None:
                 said = prompt.wrapped(release, ask.messages, ask.variables)
+                refuse_unheard(release.engine.provider, ask)
                 return self._abroad(release.engine.provider, said, wish, timeout_s)
             text = prompt.render(release, ask.messages, self.clock.now(), ask.variables)
         except prompt.BadVariable as error:
@@ -196,6 +200,12 @@ def _variable(name: str) -> str:
 
 async def _replayed(
     pieces: tuple[Delta | Finish, ...],
+def _elsewhere(failure: EngineFailed | Poison, release: Release) -> bool:
+    """Whether another may answer: what one API refuses is no fault of the request alone."""
+    abroad = release.engine.provider is not None
+    return failure.code in ELSEWHERE or (abroad and failure.code == REFUSED_BY_ENGINE)
+
+
 ) -> AsyncGenerator[Delta | Finish, None]:
     for piece in pieces:
         yield piece

@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
-from libs.faults import Poison
-from services.inference.domain.generation import Delta, Finish, Message, Sampling, Token
+from services.inference.domain.form import ANY_OBJECT
+from services.inference.domain.generation import Delta, Finish, Form, Message, Sampling, Token
+from services.inference.domain.release import Provider
 from services.inference.ports import EngineFailed
 
 REASONS: Final = frozenset({"stop", "length", "content_filter"})
@@ -21,18 +22,12 @@ CHARACTERS_PER_TOKEN: Final = 4
 """Where a provider does not count."""
 
 
-def request(model: str, messages: Sequence[Message], sampling: Sampling) -> bytes:
-    """The body of a streamed request.
-
-    Raises:
-        Poison: ``refused_by_engine``: a wish that the API has no word for.
-    """
-    if sampling.top_k:
-        raise Poison("external providers take no top_k", code="refused_by_engine", param="top_k")
+def request(provider: Provider, messages: Sequence[Message], sampling: Sampling) -> bytes:
+    """The body of a streamed request, without the parameters that ``provider`` does not take."""
     body: dict[str, Any] = {
-        "model": model,
+        "model": provider.model,
         "messages": [{"role": m.role, "content": m.content} for m in messages],
-        "max_tokens": sampling.max_tokens,
+        provider.max_tokens_parameter: sampling.max_tokens,
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "seed": sampling.seed,
@@ -47,9 +42,21 @@ def request(model: str, messages: Sequence[Message], sampling: Sampling) -> byte
     if sampling.logprobs:
         body["logprobs"] = True
     if sampling.form is not None:
-        schema = {"name": "answer", "schema": json.loads(sampling.form.schema or "{}")}
+        _ask_for_json(body, sampling.form, provider.json)
+    return to_json({name: value for name, value in body.items() if name not in provider.omit})
+
+
+def _ask_for_json(body: dict[str, Any], form: Form, how: str) -> None:
+    """By ``response_format`` as far as the provider follows one, else in words too: with
+    ``json_object``, some insist on the word JSON."""
+    if how == "schema" and form != ANY_OBJECT:
+        schema = {"name": "answer", "schema": json.loads(form.schema)}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
-    return to_json(body)
+        return
+    if how != "none":
+        body["response_format"] = {"type": "json_object"}
+    last = next(said for said in reversed(body["messages"]) if said["role"] == "user")
+    last["content"] += "\n\nAnswer with JSON alone, that fits this schema: " + form.schema
 
 
 @dataclass(slots=True)

@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 
+from services.registry.domain.canonical import later
+
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """An OpenAI-compatible API outside; costs per million tokens."""
+    """An OpenAI-compatible API outside; costs per million tokens. The last three say how it
+    differs from OpenAI's older models; "" is as they are."""
 
     name: str = ""
     base_url: str = ""
@@ -13,6 +16,9 @@ class Provider:
     timeout_s: float = 0.0
     prompt_cost: float = 0.0
     completion_cost: float = 0.0
+    max_tokens_parameter: str = later("")
+    omit: tuple[str, ...] = later(())
+    json: str = later("")
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,14 @@ from services.registry.domain.values import Application, Drift
 NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 CURRENCY: Final = re.compile(r"[A-Z]{3}")
 BURST_S: Final = 10
+MAX_TOKENS_PARAMETERS: Final = ("", "max_tokens", "max_completion_tokens")
+OMISSIBLE: Final = frozenset(
+    {
+        *("temperature", "top_p", "seed", "stop", "frequency_penalty", "presence_penalty"),
+        *("logprobs", "stream_options"),
+    }
+)
+JSON_WAYS: Final = ("", "schema", "object", "none")
 MAX_TEXT: Final = 4096
 PRECISIONS: Final = {
     "openvino-genai": ("q8_0", "f16", "q4_1"),
@@ -73,8 +81,9 @@ def complete_provider(given: Provider) -> Provider:
 
 
 def identity(provider: Provider) -> Provider:
-    """What an approval is of: another price or patience is no other provider."""
-    return Provider(name=provider.name, base_url=provider.base_url, model=provider.model)
+    """What an approval is of: another price or patience is no other provider; one that is spoken
+    to otherwise may answer otherwise."""
+    return replace(provider, timeout_s=0.0, prompt_cost=0.0, completion_cost=0.0)
 
 
 def checked_provider(given: Provider, name: str = "provider") -> Provider:
@@ -154,6 +163,12 @@ def provider_problems(provider: Provider, name: str) -> Iterator[str]:
             (f"{name}.prompt_cost", provider.prompt_cost, 0, 1e9),
             (f"{name}.completion_cost", provider.completion_cost, 0, 1e9),
         )
+    if provider.max_tokens_parameter not in MAX_TOKENS_PARAMETERS:
+        yield f"{name}.max_tokens_parameter: one of {MAX_TOKENS_PARAMETERS[1:]}"
+    if len(set(provider.omit) & OMISSIBLE) < len(provider.omit):
+        yield f"{name}.omit: each once, of {sorted(OMISSIBLE)}"
+    if provider.json not in JSON_WAYS:
+        yield f"{name}.json {provider.json[:80]!r}: one of {JSON_WAYS[1:]}"
     )
 
 

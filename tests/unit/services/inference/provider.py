@@ -61,6 +61,17 @@ async def refuses(_: "LocalProvider", out: asyncio.StreamWriter, __: dict[str, A
     out.write(head(400, "application/json") + b'{"error": {"message": "too long"}}')
 
 
+async def refuses_max_tokens(
+    server: "LocalProvider", out: asyncio.StreamWriter, asked: dict[str, Any]
+) -> None:
+    """As a reasoning model of OpenAI's."""
+    if {"max_tokens", "temperature"}.isdisjoint(asked):
+        await answers(server, out, asked)
+        return
+    error = {"code": "unsupported_parameter", "param": "max_tokens", "message": "Unsupported"}
+    out.write(head(400, "application/json") + json.dumps({"error": error}).encode())
+
+
 async def is_busy(_: "LocalProvider", out: asyncio.StreamWriter, __: dict[str, Any]) -> None:
     out.write(head(429, "application/json", "retry-after: 7\r\n") + b"{}")
 
@@ -131,7 +142,7 @@ class LocalProvider:
 
     behave: Handler = answers
     script: list[Handler] = field(default_factory=list)
-    model: str = "small-1"
+    model: str = "small-001"
     say: Callable[[dict[str, Any]], list[str]] = three_words
     requests: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)

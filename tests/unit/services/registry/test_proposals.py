@@ -1,6 +1,7 @@
 """Engines, prompts, proposals and fallbacks from topic to topic, over the SQL store."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -386,9 +387,13 @@ def test_a_provider_that_harmed_is_no_fallback(served: Registry) -> None:
     assert list(served.last(ROUTING).fallbacks) == []
 
 
-def test_another_model_behind_the_same_name_needs_its_own_approval(served: Registry) -> None:
+@pytest.mark.parametrize(
+    "other", [replace(BACKUP, model="large-1"), replace(BACKUP, omit=("temperature",))]
+)
+def test_a_provider_that_answers_otherwise_needs_its_own_approval(
+    served: Registry, other: Provider
+) -> None:
     served.library.approve("bank", "backup", "Ada", "our own gateway")
-    other = Provider("backup", BACKUP.base_url, "large-1")
     dearer = Provider("backup", BACKUP.base_url, BACKUP.model, 30.0, 9.0, 9.0)
 
     served.desk.apply(Application(name="bank", serving=Serving(fallbacks=(dearer,))))

@@ -14,6 +14,7 @@ from libs.faults import Poison
 from services.inference.adapters import openai_api
 from services.inference.adapters.keys import Keys
 from services.inference.adapters.openai_api import OpenAiProviders
+from services.inference.domain.form import ANY_OBJECT
 from services.inference.domain.generation import Delta, Finish, Form, Message, Sampling
 from services.inference.domain.release import Provider
 from services.inference.ports import EngineFailed
@@ -57,7 +58,7 @@ async def test_an_answer_is_deltas_and_a_finish_that_names_the_model_and_counts(
     *deltas, finish = await asked(providers, server.provider)
 
     assert deltas == [Delta("Hello"), Delta(" from"), Delta(" outside")]
-    assert finish == Finish("stop", 10, 3, None, response_model="small-1")
+    assert finish == Finish("stop", 10, 3, None, response_model="small-001")
     (request,) = server.requests
     assert server.keys == ["bearer sk-1"]
     assert (request["model"], request["stream"], request["seed"]) == ("small", True, 7)
@@ -72,7 +73,7 @@ async def test_an_answer_that_comes_at_once_is_taken_as_well(
     delta, finish = await asked(providers, server.provider)
 
     assert delta == Delta("Hello from outside")
-    assert finish == Finish("stop", 10, 3, None, response_model="small-1")
+    assert finish == Finish("stop", 10, 3, None, response_model="small-001")
 
 
 async def test_a_form_penalties_and_stops_are_passed_on(
@@ -93,14 +94,40 @@ async def test_a_form_penalties_and_stops_are_passed_on(
     assert "presence_penalty" not in request
 
 
-async def test_a_wish_that_the_api_has_no_word_for_is_refused(
+async def test_what_a_provider_has_no_word_for_is_not_sent(
     server: LocalProvider, providers: OpenAiProviders
 ) -> None:
-    with pytest.raises(Poison) as refusal:
-        await asked(providers, server.provider, Sampling(8, 0.5, 0.9, 1, top_k=5))
+    omit = frozenset({"temperature", "seed", "stream_options"})
+    provider = server.named("outside", omit=omit, max_tokens_parameter="max_completion_tokens")
 
-    assert (refusal.value.code, refusal.value.param) == ("refused_by_engine", "top_k")
-    assert server.requests == []
+    await asked(providers, provider, Sampling(8, 0.5, 0.9, 1, top_k=5))
+
+    (request,) = server.requests
+    assert set(request) == {"model", "messages", "max_completion_tokens", "top_p", "stream"}
+    assert request["max_completion_tokens"] == 8
+
+
+SCHEMA = Form('{"type":"object","required":["card"]}')
+
+
+@pytest.mark.parametrize(
+    ("how", "form", "sent"),
+    [
+        ("schema", SCHEMA, "json_schema"),
+        ("schema", ANY_OBJECT, "json_object"),
+        ("object", SCHEMA, "json_object"),
+        ("none", SCHEMA, None),
+    ],
+)
+async def test_a_provider_is_asked_for_json_in_its_own_way(
+    server: LocalProvider, providers: OpenAiProviders, how: str, form: Form, sent: str | None
+) -> None:
+    await asked(providers, server.named("outside", json=how), replace(WISH, form=form))
+
+    (request,) = server.requests
+    assert request.get("response_format", {}).get("type") == sent
+    told = request["messages"][-1]["content"]
+    assert (form.schema in told) == (sent != "json_schema")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from services.inference.adapters import openai_api
 from services.inference.adapters.keys import Keys
 from services.inference.domain.admission import Admission
 from services.inference.domain.breaker import REST_S
+from services.inference.domain.generation import Ask
 from services.inference.domain.loaded import LoadedEngines
 from services.inference.domain.release import Provider, Release, Role, Route, Table
 from services.inference.handlers.admit import Admit
@@ -35,6 +37,7 @@ from tests.unit.services.inference.fakes import (
 from tests.unit.services.inference.provider import LocalProvider
 
 OUTSIDE = "Hello from outside"
+QUESTION = ask()
 
 
 def external(name: str, provider: Provider) -> Release:
@@ -76,9 +79,10 @@ class World:
     async def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
 
-    def releases(self, timeout_s: float = 5.0) -> tuple[Release, Release]:
+    def releases(self, timeout_s: float = 5.0, **changes: Any) -> tuple[Release, Release]:
+        """``changes`` are the first's."""
         return (
-            external("first", self.first.named("first", timeout_s=timeout_s)),
+            external("first", self.first.named("first", timeout_s=timeout_s, **changes)),
             external("second", self.second.named("second")),
         )
 
@@ -87,8 +91,8 @@ class World:
         first, second = self.releases(timeout_s)
         return table(Route(first, Role.CHAMPION, 1.0), fallbacks=(second,))
 
-    async def ask(self, routing: Table) -> tuple[str, Generation]:
-        generation = await self.answer.begin(routing, ask())
+    async def ask(self, routing: Table, asked: Ask = QUESTION) -> tuple[str, Generation]:
+        generation = await self.answer.begin(routing, asked)
         text, _ = await self.answer.whole(generation)
         return text, generation
 
@@ -109,7 +113,7 @@ async def test_an_external_release_answers_and_its_event_says_who_and_for_how_mu
     assert (event.provider, event.request_model, event.response_model) == (
         "first",
         "small",
-        "small-1",
+        "small-001",
     )
     assert event.role == ROLE_CHAMPION
     assert event.cost == pytest.approx((10 * 2.0 + 3 * 10.0) / 1e6)
@@ -183,13 +187,83 @@ async def test_a_provider_that_fails_again_and_again_is_left_alone_and_then_trie
     assert len(world.first.requests) == calls + 1
 
 
-async def test_a_refused_request_is_not_taken_elsewhere(world: World) -> None:
-    world.first.behave = bad.refuses
+async def test_what_one_provider_refuses_another_may_answer(world: World) -> None:
+    world.first.behave = bad.refuses_max_tokens
 
-    with pytest.raises(Poison):
+    text, generation = await world.ask(world.table())
+
+    assert (text, generation.provider) == (OUTSIDE, "second")
+    assert len(world.first.requests) == 1
+
+
+async def test_what_all_providers_refuse_is_the_callers_error(world: World) -> None:
+    world.first.behave = world.second.behave = bad.refuses
+
+    with pytest.raises(Poison) as refusal:
         await world.ask(world.table())
 
-    assert world.second.requests == []
+    assert (refusal.value.code, str(refusal.value)) == (
+        "refused_by_engine",
+        "first refuses the request",
+    )
+
+
+async def test_a_provider_is_spoken_to_as_it_declares(world: World) -> None:
+    world.first.behave = bad.refuses_max_tokens
+    first, second = world.releases(
+        max_tokens_parameter="max_completion_tokens", omit=frozenset({"temperature"})
+    )
+
+    routing = table(Route(first, Role.CHAMPION, 1.0), fallbacks=(second,))
+    _, generation = await world.ask(routing)
+
+    assert generation.provider == "first"
+
+
+async def test_a_fallback_answers_without_what_only_the_release_wants_of_an_engine(
+    world: World,
+) -> None:
+    world.generator.engines.clear()
+    _, second = world.releases()
+    keen = replace(second, decoding=replace(second.decoding, top_k=40))
+
+    text, _ = await world.ask(table(fallbacks=(keen,)))
+
+    assert text == OUTSIDE
+    assert "top_k" not in world.second.requests[0]
+
+
+async def test_what_the_caller_asks_and_no_provider_can_do_is_refused_by_name(
+    world: World,
+) -> None:
+    with pytest.raises(Poison) as refusal:
+        await world.ask(world.table(), ask(top_k=5))
+
+    assert (refusal.value.code, refusal.value.param) == ("refused_by_engine", "top_k")
+    assert world.first.requests == world.second.requests == []
+
+
+async def test_what_the_caller_asks_and_one_provider_cannot_do_the_next_one_does(
+    world: World,
+) -> None:
+    first, second = world.releases(omit=frozenset({"stop"}))
+    routing = table(Route(first, Role.CHAMPION, 1.0), fallbacks=(second,))
+
+    _, generation = await world.ask(routing, ask(stop=("END",)))
+
+    assert generation.provider == "second"
+    assert world.first.requests == []
+
+
+async def test_a_fallback_that_refuses_leaves_the_failure_that_will_pass(world: World) -> None:
+    world.generator.engines.clear()
+    world.second.behave = bad.refuses
+    _, second = world.releases()
+
+    with pytest.raises(EngineFailed) as failure:
+        await world.ask(table(fallbacks=(second,)))
+
+    assert failure.value.code == "engine_down"
 
 
 async def test_when_no_engine_is_loaded_the_fallback_answers(world: World) -> None:

@@ -100,6 +100,13 @@ def test_completing_a_full_declaration_changes_nothing() -> None:
         (fallbacks(replace(BACKUP, base_url="https://x:y/v1")), "serving.fallbacks[0].base_url"),
         (fallbacks(replace(BACKUP, timeout_s=-1.0)), "serving.fallbacks[0].timeout_s"),
         (fallbacks(replace(BACKUP, prompt_cost=-1.0)), "serving.fallbacks[0].prompt_cost"),
+        (
+            fallbacks(replace(BACKUP, max_tokens_parameter="n_predict")),
+            "serving.fallbacks[0].max_tokens_parameter",
+        ),
+        (fallbacks(replace(BACKUP, omit=("messages",))), "serving.fallbacks[0].omit"),
+        (fallbacks(replace(BACKUP, omit=("seed", "seed"))), "serving.fallbacks[0].omit"),
+        (fallbacks(replace(BACKUP, json="yaml")), "serving.fallbacks[0].json"),
         (replace(BANK, engine=EnginePolicy(runtime="cuda")), "engine.runtime"),
         (replace(BANK, engine=EnginePolicy(precision="fp8")), "engine.precision"),
         (replace(BANK, engine=EnginePolicy(precision="q8_0-drop0")), "engine.precision"),

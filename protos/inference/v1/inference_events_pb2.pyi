@@ -278,7 +278,7 @@ class ProviderProbed(_message.Message):
     p_value: _builtins.float
     """of the rank test against the stored answers; 1 = cannot be told"""
     changed: _builtins.bool
-    """p_value < 0.01, or another response_model than before"""
+    """p_value < 0.01, or another response_model than before, at first than was asked for"""
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(

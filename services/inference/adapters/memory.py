@@ -1,4 +1,4 @@
-"""What the sentinel knows, in one file for each release."""
+"""What the sentinel knows, in one file for each case."""
 
 import hashlib
 from dataclasses import dataclass

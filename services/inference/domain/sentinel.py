@@ -10,6 +10,7 @@ prompts may be compared.
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -34,6 +35,8 @@ LEAST_P: Final = 1e-6
 SMALL_P: Final = 0.01
 LEAST_COMPARED: Final = 8
 GRAM: Final = 3
+SNAPSHOT: Final = re.compile(r"[-@:]\d{3,}(?:-\d\d)*")
+"""What a provider may put behind a model's name: ``-2024-08-06``, ``-0613``, ``@20241022``."""
 
 
 def grams(text: str) -> frozenset[str]:
@@ -86,6 +89,32 @@ def wanting(known: Known, prompts: Sequence[str], drawn: float) -> str:
     return prompts[min(int(drawn * len(prompts)), len(prompts) - 1)]
 
 
+def otherwise(known: Known, model: str) -> str:
+    """Why ``model``, which has answered, is not the one that it should be; "" where it is.
+
+    It should be the one that answered before; at first the one that was asked for, of which a
+    dated or numbered snapshot may answer.
+    """
+    if not model or model == known.response_model:
+        return ""
+    if known.response_model:
+        return f"it answered as {known.response_model} and now as {model}"
+    if not answers_for(known.request_model, model):
+        return f"it is asked for {known.request_model} and answers as {model}"
+    return ""
+
+
+def answers_for(asked: str, model: str) -> bool:
+    """Whether ``model`` is ``asked`` itself or a snapshot of it; case and the path before the
+    name do not matter: ``vendor/Small-2024-08-06`` answers for ``small`` and ``small-latest``,
+    ``small-mini`` does not."""
+    wanted = asked.rpartition("/")[2].lower()
+    given = model.rpartition("/")[2].lower()
+    stem = wanted.removesuffix("-latest")
+    snapshot = given.startswith(stem) and SNAPSHOT.fullmatch(given, len(stem))
+    return given in (wanted, stem) or bool(snapshot)
+
+
 def probed(
     known: Known, prompt: str, answer: str, model: str, *, drawn: float, run_length: float
 ) -> Probed:
@@ -95,8 +124,7 @@ def probed(
         drawn: uniform in [0, 1), for ties among scores.
         run_length: probes to a false alarm, at least, on average.
     """
-    if known.response_model and model and model != known.response_model:
-        changed = f"it answered as {known.response_model} and now as {model}"
+    if changed := otherwise(known, model):
         return Probed(replace(known, response_model=model), changed, 0.0)
     known = replace(known, response_model=model or known.response_model, probes=known.probes + 1)
     kept = known.kept.get(prompt, ())

@@ -46,7 +46,7 @@ class Burst:
         if subject is not None:
             known = self.prober.known(subject)
             answers, models = await self._answers(subject, min(request.probes or 1, MOST_PROBES))
-        other = next((model for model in models if model and model != known.response_model), "")
+        other = next((model for model in models if sentinel.otherwise(known, model)), "")
         p_value = sentinel.compared(known, answers)
         event = provider_probed(
             request.application,
@@ -54,11 +54,11 @@ class Burst:
             known,
             probes=len(answers),
             p_value=p_value,
-            changed=p_value < sentinel.SMALL_P or bool(known.response_model and other),
+            changed=p_value < sentinel.SMALL_P or bool(other),
             at=self.clock.now(),
             drift_event_id=request.drift_event_id,
         )
-        event.response_model = other or known.response_model
+        event.response_model = other or known.response_model or next(filter(None, models), "")
         self.journal.append(PROVIDER_PROBED, event)
 
     def _find(self, request: ProbeRequested) -> Subject | None:

@@ -29,8 +29,10 @@ class Subject:
 
     @property
     def case(self) -> str:
-        """Under which it is remembered."""
-        return f"{self.table.application}-{self.release.digest}"
+        """Under which it is remembered: another prompt to the same model is no other case."""
+        asked = self.provider
+        which = (asked.name, asked.base_url, asked.model, sorted(asked.omit))
+        return repr((self.table.application, *which, self.prompts))
 
     @property
     def prompts(self) -> tuple[str, ...]:
@@ -55,9 +57,7 @@ class Prober:
 
     def known(self, subject: Subject) -> Known:
         found = self._known.get(subject.case) or self.memory.load(subject.case)
-        if found is None or found.request_model != subject.provider.model:
-            found = Known(subject.provider.model)
-        return self._known.setdefault(subject.case, found)
+        return self._known.setdefault(subject.case, found or Known(subject.provider.model))
 
     async def remember(self, subject: Subject, known: Known) -> None:
         self._known[subject.case] = known

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -25,7 +25,7 @@ LEARN_EVERY_S: Final = 5.0
 
 @dataclass(slots=True)
 class Sentinel:
-    """One watch for each external release in use."""
+    """One watch for each external model that an application uses."""
 
     prober: Prober
     journal: Journal
@@ -47,13 +47,17 @@ class Sentinel:
         stopping.cancel()
 
     async def step(self) -> None:
-        """Send the probes that are due, at most one to each release."""
+        """Send the probes that are due, at most one to each model."""
         now_s = self.clock.monotonic()
-        subjects = self.prober.subjects()
-        due = [one for one in subjects if self._due_s.get(one.case, now_s) <= now_s]
-        await asyncio.gather(*(self._probe(subject) for subject in due))
+        cases: dict[str, list[Subject]] = {}
+        for subject in self.prober.subjects():
+            cases.setdefault(subject.case, []).append(subject)
+        due = [each for case, each in cases.items() if self._due_s.get(case, now_s) <= now_s]
+        await asyncio.gather(*map(self._probe, due))
 
-    async def _probe(self, subject: Subject) -> None:
+    async def _probe(self, subjects: Sequence[Subject]) -> None:
+        """``subjects``: the releases of one application that the same model answers."""
+        subject = subjects[0]
         known, policy = self.prober.known(subject), subject.table.serving.watching
         pace_s = min(policy.every_s, LEARN_EVERY_S) if known.learning else policy.every_s
         self._due_s[subject.case] = self.clock.monotonic() + pace_s
@@ -73,7 +77,8 @@ class Sentinel:
         if not found.changed:
             await self.prober.remember(subject, found.known)
             return
-        self._tell(subject, known, found)
+        for each in subjects:
+            self._tell(each, known, found)
         # What it is now is what it is watched against from here on.
         now = Known(subject.provider.model, found.known.response_model)
         await self.prober.remember(subject, now)

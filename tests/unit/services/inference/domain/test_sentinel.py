@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from services.inference.domain.sentinel import (
     PROMPTS,
     Known,
+    answers_for,
     compared,
     distance,
     probed,
@@ -63,3 +64,17 @@ def test_the_rank_sum_tells_larger_samples_from_equal_ones() -> None:
 
 def test_with_few_answers_known_nothing_can_be_told() -> None:
     assert compared(Known("m"), [("prompt", "answer")] * 40) == 1.0
+
+
+@pytest.mark.parametrize(
+    "model",
+    ["gpt-4o", "GPT-4o", "openai/gpt-4o", "gpt-4o-2024-08-06", "gpt-4o@20240806", "gpt-4o-0613"],
+)
+def test_a_snapshot_answers_for_the_model_that_is_asked_for(model: str) -> None:
+    assert answers_for("gpt-4o", model)
+    assert answers_for("models/gpt-4o-latest", model)
+
+
+@pytest.mark.parametrize("model", ["gpt-4o-mini", "gpt-4", "gpt-4o-mini-2024-07-18", "gpt-4o-2"])
+def test_another_model_does_not(model: str) -> None:
+    assert not answers_for("gpt-4o", model)

@@ -126,6 +126,36 @@ async def test_another_name_is_noticed_at_once(world: World) -> None:
     assert (event.changed, event.request_model, event.response_model) == (True, "small", "small-2")
 
 
+async def test_another_model_than_was_asked_for_is_noticed_at_the_first_probe(world: World) -> None:
+    world.server.model = "tiny"
+
+    await world.probe(3)
+
+    (event,) = world.told
+    assert (event.changed, event.request_model, event.response_model) == (True, "small", "tiny")
+    assert event.probes == 1
+
+
+async def test_what_was_learnt_outlives_another_prompt(world: World) -> None:
+    await world.probe(LEARNING)
+    (route,) = world.routing.known[0].routes
+    prompts = [
+        replace(route.release, digest=f"release-{name}", prompt_template="{{ question }}!")
+        for name in ("new", "newer")
+    ]
+    routes = [
+        Route(prompt, role, 0.5)
+        for prompt, role in zip(prompts, (Role.CHAMPION, Role.CANARY), strict=True)
+    ]
+    world.routing.set(table(*routes, serving=world.routing.known[0].serving))
+
+    world.server.say = author("second")
+    await world.probe(SOON)
+
+    assert [event.release_digest for event in world.told] == ["release-new", "release-newer"]
+    assert len(world.server.requests) == LEARNING + SOON
+
+
 async def test_what_was_learnt_outlives_a_restart(world: World) -> None:
     await world.probe(LEARNING)
     world.start()

@@ -4,15 +4,18 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Final, Never
+from typing import Any, Final, Never
 
 from jinja2 import StrictUndefined, Template, TemplateError, Undefined
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from services.inference.domain.generation import Message
 from services.inference.domain.release import Release
 
 NONE: Final[Mapping[str, str]] = MappingProxyType({})
+MOST_CHARACTERS: Final = 1_048_576
+"""Of one text that a template multiplies."""
 
 
 class BadVariable(TemplateError):
@@ -21,6 +24,10 @@ class BadVariable(TemplateError):
     def __init__(self, name: str, message: str) -> None:
         super().__init__(message)
         self.name = name
+
+
+class BadValues(TemplateError):
+    """The release's templates fail with the request's messages or variables."""
 
 
 class PromptTooLong(TemplateError):
@@ -40,17 +47,22 @@ def render(
 
     Raises:
         TemplateError: the release's templates cannot take these messages and variables;
-            `BadVariable` and `PromptTooLong` are the request's fault.
+            `BadVariable`, `BadValues` and `PromptTooLong` are the request's fault.
     """
-    return _compiled(release.engine.chat_template, Undefined).render(
-        messages=[
-            {"role": m.role, "content": m.content} for m in wrapped(release, messages, variables)
-        ],
-        add_generation_prompt=True,
-        bos_token=release.engine.bos_token,
-        eos_token=release.engine.eos_token,
-        strftime_now=now.strftime,
-    )
+    said = wrapped(release, messages, variables)
+    template = _compiled(release.engine.chat_template, Undefined)
+    try:
+        return template.render(
+            messages=[{"role": message.role, "content": message.content} for message in said],
+            add_generation_prompt=True,
+            bos_token=release.engine.bos_token,
+            eos_token=release.engine.eos_token,
+            strftime_now=now.strftime,
+        )
+    except TemplateError:
+        raise
+    except Exception as error:  # a template may raise whatever Python does
+        raise TemplateError(f"{type(error).__name__}: {error}") from error
 
 
 def wrapped(
@@ -85,17 +97,39 @@ def _rendered(release: Release, values: Mapping[str, str]) -> str:
     template = _compiled(release.prompt_template, StrictUndefined)
     pieces: list[str] = []
     size, most = 0, release.prompt.max_characters
-    for piece in template.generate(**values):
-        size += len(piece)
-        if release.prompt.version and size > most:
-            raise PromptTooLong(f"the prompt renders to more than {most} characters")
-        pieces.append(piece)
+    try:
+        for piece in template.generate(**values):
+            size += len(piece)
+            if release.prompt.version and size > most:
+                raise PromptTooLong(f"the prompt renders to more than {most} characters")
+            pieces.append(piece)
+    except (BadValues, PromptTooLong):
+        raise
+    except Exception as error:  # a template may raise whatever Python does
+        if isinstance(error, TemplateError) and not release.prompt.version:
+            raise  # nobody has tried this template: it may fail with any values
+        reason = f"{type(error).__name__}: {error}"[:200]
+        raise BadValues(f"the release's prompt fails with these values: {reason}") from error
     return "".join(pieces)
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Arithmetic cannot make texts or numbers that fill the memory."""
+
+    intercepted_binops = frozenset({"*", "**", "%"})
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        text, times = (left, right) if hasattr(left, "__len__") else (right, left)
+        if operator == "**" or (operator == "%" and isinstance(left, str)):
+            raise BadValues(f"templates have no {operator} here")
+        if hasattr(text, "__len__") and len(text) * times > MOST_CHARACTERS:
+            raise PromptTooLong(f"a text is multiplied to more than {MOST_CHARACTERS} characters")
+        return super().call_binop(context, operator, left, right)
 
 
 @lru_cache(maxsize=256)
 def _compiled(source: str, undefined: type[Undefined]) -> Template:
-    environment = ImmutableSandboxedEnvironment(
+    environment = _Sandbox(
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=undefined,
@@ -106,4 +140,4 @@ def _compiled(source: str, undefined: type[Undefined]) -> Template:
 
 
 def _raise(message: str) -> Never:
-    raise TemplateError(message)
+    raise BadValues(f"the release's template refuses these messages: {str(message)[:200]}")

@@ -154,7 +154,10 @@ class Runner:
             raise Poison(str(error), code="invalid_value", param=_variable(error.name)) from error
         except prompt.PromptTooLong as error:
             raise Poison(str(error), code="too_long", param="messages") from error
-        except (TemplateError, TypeError) as error:
+        except prompt.BadValues as error:
+            param = "prompt_variables" if ask.variables else "messages"
+            raise Poison(str(error), code="invalid_value", param=param) from error
+        except TemplateError as error:
             raise EngineFailed("the release's template failed", code="bad_template") from error
         pieces = self.generator.generate(release.engine.digest, text, wish, timeout_s)
         return pieces if wish.form is None else held(pieces, wish.form)

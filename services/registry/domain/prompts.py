@@ -19,6 +19,21 @@ DEFAULT_MAX_CHARACTERS: Final = 32_768
 MOST_MAX_CHARACTERS: Final = 1_048_576
 SAMPLES: Final = ("a question of some words?", "{{ }} {% \u00e4\u6f22 %}", "1")
 """Tried for every variable at once, in turn. An empty text may well be refused by a template."""
+MOST_TIMES: Final = 100
+OUTSIDE: Final = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
+REFUSED: Final = (
+    (OUTSIDE, "must not include or import"),
+    ((nodes.Macro, nodes.CallBlock), "must not have macros"),
+    (nodes.NSRef, "must not assign to a namespace"),
+    (nodes.Pow, "must not use **"),
+)
+PADDING: Final = frozenset(
+    {
+        *("attr", "center", "expandtabs", "format", "format_map", "indent", "lipsum", "ljust"),
+        *("map", "rjust", "wordwrap", "zfill"),
+    }
+)
+"""What makes a text as long as an argument says; and ``attr`` and ``map``, which lead there."""
 
 
 def prompt_of(application: Application) -> Prompt:
@@ -87,9 +102,11 @@ def _template_problems(prompt: Prompt) -> Iterator[str]:
     except (TemplateError, RecursionError) as error:
         yield f"does not compile: {error}"
         return
-    yield from _name_problems(prompt, meta.find_undeclared_variables(tree))
-    yield from _shape_problems(tree)
-    yield from _render_problems(prompt, environment)
+    problems = [
+        *_name_problems(prompt, meta.find_undeclared_variables(tree)),
+        *_shape_problems(tree),
+    ]
+    yield from problems or _render_problems(prompt, environment)
 
 
 def _name_problems(prompt: Prompt, used: set[str]) -> Iterator[str]:
@@ -103,13 +120,36 @@ def _name_problems(prompt: Prompt, used: set[str]) -> Iterator[str]:
 
 
 def _shape_problems(tree: nodes.Template) -> Iterator[str]:
-    """What lets a short template take for ever, or reach for other templates."""
+    """What lets a short template take for ever, fill the memory, or reach for other templates."""
     for loop in tree.find_all(nodes.For):
-        if any(inner is not loop for inner in loop.find_all(nodes.For)):
+        if loop.recursive or any(inner is not loop for inner in loop.find_all(nodes.For)):
             yield "has a loop within a loop"
-    outside_itself = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
-    if any(True for _ in tree.find_all(outside_itself)):
-        yield "must not include or import"
+    for block in tree.find_all((nodes.AssignBlock, nodes.FilterBlock)):
+        if any(True for _ in block.find_all(nodes.For)):
+            yield "has a loop within a block that is kept until its end"
+    for kinds, problem in REFUSED:
+        if any(True for _ in tree.find_all(kinds)):
+            yield problem
+    for product in tree.find_all(nodes.Mul):
+        if not (_is_small(product.left) or _is_small(product.right)):
+            yield f"must multiply by a number up to {MOST_TIMES}, spelled out"
+    for name in sorted(PADDING.intersection(_called(tree))):
+        yield f"must not use `{name}`"
+
+
+def _called(tree: nodes.Template) -> Iterator[object]:
+    """Names of filters, globals and attributes."""
+    yield from (node.name for node in tree.find_all(nodes.Filter))
+    yield from (node.name for node in tree.find_all(nodes.Name))
+    yield from (node.attr for node in tree.find_all(nodes.Getattr))
+    for node in tree.find_all(nodes.Getitem):
+        if isinstance(node.arg, nodes.Const):
+            yield node.arg.value
+
+
+def _is_small(node: nodes.Expr) -> bool:
+    value = node.value if isinstance(node, nodes.Const) else None
+    return isinstance(value, int | float) and abs(value) <= MOST_TIMES
 
 
 def _render_problems(prompt: Prompt, environment: ImmutableSandboxedEnvironment) -> Iterator[str]:

@@ -6,7 +6,7 @@ from jinja2 import TemplateError
 from jinja2.exceptions import SecurityError
 
 from services.inference.domain.generation import Message, sampling
-from services.inference.domain.prompt import BadVariable, PromptTooLong, render
+from services.inference.domain.prompt import BadValues, BadVariable, PromptTooLong, render
 from services.inference.domain.release import Decoding, Engine, Prompt, Release
 from tests.unit.services.inference.fakes import CHAMPION, ask, release
 
@@ -136,6 +136,44 @@ def test_a_prompt_that_grows_too_long_is_given_up_while_it_grows() -> None:
 
     with pytest.raises(PromptTooLong):
         render(endless, (Message("user", "Hi"),), NOW)
+
+
+@pytest.mark.parametrize(
+    ("template", "number"),
+    [
+        ("{{ 7 // (city | int) }}", "0"),
+        ("{{ 10 ** (city | int) }}", "9"),
+        ("{{ 'x' % city }}", "9"),
+        ("{{ range(city | int) | list }}", "1000000"),
+        ("{{ [1, 2][city | int] }}", "2"),
+        ("{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(city) }}", "1"),
+        ("{{ raise_exception('no ' ~ city) }}", "Rome"),
+    ],
+)
+def test_a_prompt_that_fails_with_the_values_of_a_request_says_so(
+    template: str, number: str
+) -> None:
+    with pytest.raises(BadValues):
+        render(asking(template, "city"), (Message("user", "Hi"),), NOW, {"city": number})
+
+
+def test_a_text_is_not_multiplied_beyond_all_bounds() -> None:
+    ruled = asking("{{ '-' * (city | int) }}", "city")
+
+    assert "---\n" in render(ruled, (Message("user", "Hi"),), NOW, {"city": "3"})
+    with pytest.raises(PromptTooLong):
+        render(ruled, (Message("user", "Hi"),), NOW, {"city": "99999999999"})
+
+
+def test_a_chat_template_may_refuse_messages_and_may_not_raise_anything_else() -> None:
+    alternating = chatting(chat_template="{{ raise_exception('roles must alternate') }}")
+    broken = chatting(chat_template="{{ 1 // 0 }}")
+
+    with pytest.raises(BadValues, match="roles must alternate"):
+        render(alternating, (Message("user", "Hi"),), NOW)
+    with pytest.raises(TemplateError, match="ZeroDivisionError") as failure:
+        render(broken, (Message("user", "Hi"),), NOW)
+    assert not isinstance(failure.value, BadValues)
 
 
 def test_each_choice_draws_a_seed_of_its_own() -> None:

@@ -19,6 +19,14 @@ def test_the_question_itself_is_a_prompt() -> None:
     assert complete_prompt(Prompt()).template == ""
 
 
+def test_arithmetic_on_what_a_loop_counts_is_accepted() -> None:
+    template = (
+        "{% for line in question.splitlines() %}{{ loop.index * 2 % 3 }}{{ line }}{% endfor %}"
+    )
+
+    complete_prompt(Prompt(template=template))
+
+
 def test_the_order_of_variables_is_no_difference() -> None:
     one, other = (
         complete_prompt(Prompt(template="{{ a }}{{ b }}", variables=names))
@@ -54,6 +62,30 @@ def test_the_order_of_variables_is_no_difference() -> None:
             ),
             "loop within a loop",
         ),
+        (Prompt(template="{% for c in [question] recursive %}{{ c }}{% endfor %}"), "loop within"),
+        (
+            Prompt(
+                template="{% set all %}{% for c in question %}{{ question }}{% endfor %}"
+                "{% endset %}{{ all }}"
+            ),
+            "kept until its end",
+        ),
+        (Prompt(template="{{ question * (n | int) }}", variables=("n",)), "multiply"),
+        (Prompt(template="{{ 'x' * 1000000000000 }}{{ question }}"), "multiply"),
+        (Prompt(template="{{ 9 ** 9 ** 9 ** 9 }}{{ question }}"), r"must not use \*\*"),
+        (
+            Prompt(template="{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(question) }}"),
+            "must not have macros",
+        ),
+        (
+            Prompt(
+                template="{% set all = namespace(x=question) %}{% for i in range(60) %}"
+                "{% set all.x = all.x ~ all.x %}{% endfor %}{{ all.x }}"
+            ),
+            "assign to a namespace",
+        ),
+        (Prompt(template="{{ question | center(10**12) }}"), "must not use `center`"),
+        (Prompt(template="{{ question['ljust'](999999999999) }}"), "must not use `ljust`"),
     ],
 )
 def test_a_prompt_that_cannot_serve_is_refused_with_its_reason(prompt: Prompt, why: str) -> None:

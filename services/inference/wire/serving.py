@@ -74,10 +74,10 @@ def provider(message: common_pb2.Provider) -> Provider:
         timeout_s=_real(message.timeout_s, 30.0),
         prompt_cost=_real(message.prompt_cost, 0.0),
         completion_cost=_real(message.completion_cost, 0.0),
-    )
         max_tokens_parameter=message.max_tokens_parameter or "max_tokens",
         omit=frozenset(message.omit),
         json=message.json or "schema",
+    )
 
 
 def _real(value: float, usual: float) -> float:

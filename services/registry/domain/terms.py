@@ -22,6 +22,7 @@ from services.registry.domain.values import Application, Drift
 NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 CURRENCY: Final = re.compile(r"[A-Z]{3}")
 BURST_S: Final = 10
+MAX_TEXT: Final = 4096
 MAX_TOKENS_PARAMETERS: Final = ("", "max_tokens", "max_completion_tokens")
 OMISSIBLE: Final = frozenset(
     {
@@ -30,7 +31,6 @@ OMISSIBLE: Final = frozenset(
     }
 )
 JSON_WAYS: Final = ("", "schema", "object", "none")
-MAX_TEXT: Final = 4096
 PRECISIONS: Final = {
     "openvino-genai": ("q8_0", "f16", "q4_1"),
     "tensorrt-llm": ("bf16", "fp8", "nvfp4", "int4_awq"),
@@ -163,13 +163,13 @@ def provider_problems(provider: Provider, name: str) -> Iterator[str]:
             (f"{name}.prompt_cost", provider.prompt_cost, 0, 1e9),
             (f"{name}.completion_cost", provider.completion_cost, 0, 1e9),
         )
+    )
     if provider.max_tokens_parameter not in MAX_TOKENS_PARAMETERS:
         yield f"{name}.max_tokens_parameter: one of {MAX_TOKENS_PARAMETERS[1:]}"
     if len(set(provider.omit) & OMISSIBLE) < len(provider.omit):
         yield f"{name}.omit: each once, of {sorted(OMISSIBLE)}"
     if provider.json not in JSON_WAYS:
         yield f"{name}.json {provider.json[:80]!r}: one of {JSON_WAYS[1:]}"
-    )
 
 
 def _is_base_url(text: str) -> bool:

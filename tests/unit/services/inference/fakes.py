@@ -186,14 +186,14 @@ class FakeHost:
 class FakeEmbedder:
     away: bool = False
     calls: int = 0
+    running: int = 0
+    held: asyncio.Event | None = None
+    """Callers' texts wait for it."""
 
     async def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         self.calls += 1
         if self.away:
             raise Retryable("embedding: away")
-    running: int = 0
-    held: asyncio.Event | None = None
-    """Callers' texts wait for it."""
         return np.array([[len(text), 0.5, -1.0] for text in texts], dtype=np.float32)
 
     async def embed_all(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], int]:

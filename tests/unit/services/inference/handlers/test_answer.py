@@ -13,8 +13,8 @@ from services.inference.domain.release import Role, Route
 from services.inference.domain.serving import Limits, Serving
 from services.inference.handlers.admit import Admit
 from services.inference.handlers.answer import Answer
-from services.inference.handlers.generation import Generation
 from services.inference.handlers.choices import Choices
+from services.inference.handlers.generation import Generation
 from services.inference.handlers.runner import Runner
 from services.inference.ports import EngineFailed, Overloaded
 from tests.unit.services.inference.fakes import (
@@ -99,6 +99,22 @@ async def test_a_canary_answer_names_its_campaign_and_share(world: World) -> Non
     assert event.campaign_id == "campaign-1"
 
 
+async def test_choices_that_had_to_wait_are_all_of_one_release(world: World) -> None:
+    routes = (Route(CHAMPION, Role.CHAMPION, 0.0), Route(CANARY, Role.CANARY, 1.0))
+    held = await world.answer.begin(table(), ask())
+    begun = asyncio.create_task(Choices.begin(world.answer, table(*routes), ask(), 2))
+    await asyncio.sleep(0)
+
+    world.loaded.mark(CANARY.engine.digest, ready=False)
+    await world.answer.whole(held)
+    choices = await begun
+
+    assert [one.release_digest for one in choices.generations] == [CHAMPION.digest] * 2
+    assert len({one.ask.episode_id for one in choices.generations}) == 1
+    await choices.whole()
+    assert world.admission.under_way == 0
+
+
 async def test_an_engine_that_breaks_midway_leaves_a_failed_event(world: World) -> None:
     world.generator.failure = EngineFailed("the engine is away", code="engine_down")
     world.generator.fail_after = 3
@@ -119,22 +135,6 @@ async def test_a_caller_that_closes_the_stream_leaves_a_cancelled_event(world: W
     generation = await world.answer.begin(table(), ask())
     async with aclosing(world.answer.stream(generation)) as pieces:
         assert isinstance(await anext(pieces), Delta)
-async def test_choices_that_had_to_wait_are_all_of_one_release(world: World) -> None:
-    routes = (Route(CHAMPION, Role.CHAMPION, 0.0), Route(CANARY, Role.CANARY, 1.0))
-    held = await world.answer.begin(table(), ask())
-    begun = asyncio.create_task(Choices.begin(world.answer, table(*routes), ask(), 2))
-    await asyncio.sleep(0)
-
-    world.loaded.mark(CANARY.engine.digest, ready=False)
-    await world.answer.whole(held)
-    choices = await begun
-
-    assert [one.release_digest for one in choices.generations] == [CHAMPION.digest] * 2
-    assert len({one.ask.episode_id for one in choices.generations}) == 1
-    await choices.whole()
-    assert world.admission.under_way == 0
-
-
 
     (event,) = world.journal.served
     assert (event.finish_reason, event.error_code) == ("cancelled", "cancelled")

@@ -197,18 +197,18 @@ class Runner:
         instruments.CACHE_BYTES.set(self.cache.size)
 
 
-def _variable(name: str) -> str:
-    return f"prompt_variables.{name}" if name else "messages"
-
-
-async def _replayed(
-    pieces: tuple[Delta | Finish, ...],
 def _elsewhere(failure: EngineFailed | Poison, release: Release) -> bool:
     """Whether another may answer: what one API refuses is no fault of the request alone."""
     abroad = release.engine.provider is not None
     return failure.code in ELSEWHERE or (abroad and failure.code == REFUSED_BY_ENGINE)
 
 
+def _variable(name: str) -> str:
+    return f"prompt_variables.{name}" if name else "messages"
+
+
+async def _replayed(
+    pieces: tuple[Delta | Finish, ...],
 ) -> AsyncGenerator[Delta | Finish, None]:
     for piece in pieces:
         yield piece

@@ -1,27 +1,28 @@
-"""Answers that must be JSON: which schemas are taken, and whether an answer fits its own.
+"""Answers that must be JSON: which schemas are taken. `fit` tells whether an answer fits its own.
 
 A schema is taken when an engine can follow it and when checking it cannot run away: bounded in
-size and depth, references inside the document, patterns without nested repetition.
+size and depth, references inside the document, patterns without nested repetition. What an
+engine cannot follow is known from its failures.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
+from graphlib import CycleError, TopologicalSorter
+from math import inf
 from typing import Any, Final
 
-from jsonschema import Draft202012Validator, SchemaError, ValidationError
-from jsonschema.validators import extend
-from referencing import Registry
-from referencing.exceptions import Unresolvable
-
 from services.inference.domain.generation import Form
-from services.inference.domain.pattern import MAX_TEXT, why_not
+from services.inference.domain.pattern import why_not
 
 MAX_SCHEMA_BYTES: Final = 64 * 1024
 MAX_DEPTH: Final = 32
 MAX_NODES: Final = 2000
 MAX_COUNT: Final = 4096
 """Of items, characters or properties: engines spell repetitions out."""
+MAX_TRIED: Final = 10_000
+"""Schemas that may be tried on one value, on all ways through ``$ref`` and the likes of anyOf."""
+MAX_WHOLE: Final = 2**53
 ANY_OBJECT: Final = Form('{"type":"object","additionalProperties":true}')
 
 ANNOTATIONS: Final = frozenset(
@@ -40,10 +41,38 @@ VALUES: Final = frozenset(
         *("minimum", "pattern", "required", "type"),
     }
 )
+TYPES: Final = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
 FORMATS: Final = frozenset(
     {"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uri", "uuid"}
 )
-RANGES: Final = (("minItems", "maxItems"), ("minLength", "maxLength"), ("minimum", "maximum"))
+RANGES: Final = (("minItems", "maxItems"), ("minLength", "maxLength"))
+BOUNDS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+def _are_types(value: object) -> bool:
+    names = value if isinstance(value, list) else [value]
+    return bool(names) and _are_texts(names) and TYPES.issuperset(names)
+
+
+VALUE_KINDS: Final[Mapping[str, Callable[[object], bool]]] = {
+    **dict.fromkeys(("$ref", "format", "pattern"), _is_text),
+    **dict.fromkeys(BOUNDS, _is_number),
+    "enum": lambda value: isinstance(value, list) and bool(value),
+    "required": _are_texts,
+    "type": _are_types,
+}
 
 
 class BadSchema(ValueError):
@@ -58,30 +87,36 @@ def form(schema: object) -> Form:
     """
     if not isinstance(schema, dict):
         raise BadSchema("the schema is not an object")
-    text = json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
-    if len(text.encode(errors="replace")) > MAX_SCHEMA_BYTES:
+    try:
+        text = json.dumps(schema, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        size = len(text.encode())
+    except (ValueError, RecursionError) as error:
+        raise BadSchema(f"the schema is not JSON: {str(error)[:100]}") from error
+    if size > MAX_SCHEMA_BYTES:
         raise BadSchema(f"the schema is above {MAX_SCHEMA_BYTES} bytes")
-    parts = []
+    return _form(text)
+
+
+@lru_cache(maxsize=128)
+def _form(text: str) -> Form:
+    schema = json.loads(text)
+    parts: list[tuple[str, dict[str, Any]]] = []
     for part in _nodes(schema, "", 0):
         parts.append(part)
         if len(parts) > MAX_NODES:
             raise BadSchema(f"the schema has more than {MAX_NODES} parts")
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        where = "/".join(str(step) for step in error.path)
-        raise BadSchema(f"/{where}: {error.message[:200]}") from error
-    except RecursionError as error:
-        raise BadSchema("the schema is nested too deeply") from error
     for path, node in parts:
-        _check(node, path or "/", schema)
+        _check(node, path or "/")
+    _check_tries([node for _, node in parts], schema)
     return Form(text)
 
 
 def _nodes(node: object, path: str, depth: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every schema in ``node``, with its path."""
-    if isinstance(node, bool):
+    if node is True or (node is False and path.rpartition("/")[2] in NESTED):
         return
+    if node is False:
+        raise BadSchema(f"{path}: false fits no value")
     if not isinstance(node, dict):
         raise BadSchema(f"{path or '/'}: a schema is an object")
     if depth > MAX_DEPTH:
@@ -91,92 +126,108 @@ def _nodes(node: object, path: str, depth: int) -> Iterator[tuple[str, dict[str,
         here = f"{path}/{name}"
         if name in NESTED:
             yield from _nodes(value, here, depth + 1)
-        elif name in LISTS and isinstance(value, list):
+        elif name in LISTS:
+            if not isinstance(value, list) or not value:
+                raise BadSchema(f"{here}: is no list of schemas")
             for index, inner in enumerate(value):
                 yield from _nodes(inner, f"{here}/{index}", depth + 1)
-        elif name in MAPS and isinstance(value, dict):
+        elif name in MAPS:
+            if not isinstance(value, dict):
+                raise BadSchema(f"{here}: is no object of schemas")
             for key, inner in value.items():
                 yield from _nodes(inner, f"{here}/{key}", depth + 1)
 
 
-def _check(node: dict[str, Any], path: str, root: dict[str, Any]) -> None:
+def _check(node: dict[str, Any], path: str) -> None:
     for name, value in node.items():
         if name not in ANNOTATIONS | NESTED | LISTS | MAPS | COUNTS | VALUES:
             raise BadSchema(f"{path}: {name[:64]!r} is not supported")
-        if name in COUNTS and not (isinstance(value, int) and 0 <= value <= MAX_COUNT):
+        if name in VALUE_KINDS and not VALUE_KINDS[name](value):
+            raise BadSchema(f"{path}: {name} has no such value: {str(value)[:64]}")
+        if name in COUNTS and not (type(value) is int and 0 <= value <= MAX_COUNT):
             raise BadSchema(f"{path}: {name} must lie between 0 and {MAX_COUNT}")
     for least, most in RANGES:
         if least in node and most in node and node[least] > node[most]:
             raise BadSchema(f"{path}: {least} is above {most}")
     if len(node.get("allOf", ())) > 1:
         raise BadSchema(f"{path}: allOf of several is not supported")
-    if node.get("enum", [0]) == []:
-        raise BadSchema(f"{path}: enum is empty")
     if "format" in node and node["format"] not in FORMATS:
         raise BadSchema(f"{path}: format {str(node['format'])[:64]!r} is not supported")
-    if "pattern" in node and (reason := why_not(str(node["pattern"]))):
+    if "pattern" in node and (reason := why_not(node["pattern"])):
         raise BadSchema(f"{path}: pattern {reason}")
-    if "$ref" in node:
-        _check_reference(node["$ref"], path, root)
+    for name in node.get("properties", ()):
+        if not name.isprintable() or '"' in name or "\\" in name:
+            raise BadSchema(f"{path}: property {name[:64]!r} has quotes, backslashes or controls")
+    _check_bounds(node, path)
+    _check_items(node, path)
     _check_required(node, path)
 
 
-def _check_reference(target: object, path: str, root: dict[str, Any]) -> None:
-    if not isinstance(target, str) or not target.startswith("#"):
-        raise BadSchema(f"{path}: $ref must stay inside the schema")
-    seen, found = {target}, _at(root, target, path)
-    while isinstance(found, dict) and "$ref" in found:
-        target = str(found["$ref"])
-        if target in seen:
-            raise BadSchema(f"{path}: $ref leads back to itself")
-        seen.add(target)
-        found = _at(root, target, path)
+def _check_bounds(node: dict[str, Any], path: str) -> None:
+    """Of numbers: engines fail where none lies between."""
+    bounds = {name: node[name] for name in BOUNDS if name in node}
+    if any(abs(bound) > MAX_WHOLE for bound in bounds.values()):
+        raise BadSchema(f"{path}: bounds must lie between -2^53 and 2^53")
+    types = node.get("type", ())
+    whole = types == "integer" or "integer" in types
+    if whole and any(bound != int(bound) for bound in bounds.values()):
+        raise BadSchema(f"{path}: the bounds of an integer must be integers")
+    step = 1 if whole else 0
+    least = max(bounds.get("minimum", -inf), bounds.get("exclusiveMinimum", -inf) + step)
+    most = min(bounds.get("maximum", inf), bounds.get("exclusiveMaximum", inf) - step)
+    open_ends = {bounds.get("exclusiveMinimum"), bounds.get("exclusiveMaximum")}
+    if least > most or (least == most and not whole and least in open_ends):
+        raise BadSchema(f"{path}: no number lies between its bounds")
 
 
-def _at(root: dict[str, Any], target: str, path: str) -> object:
+def _check_items(node: dict[str, Any], path: str) -> None:
+    first = len(node.get("prefixItems", ()))
+    if first > node.get("maxItems", first):
+        raise BadSchema(f"{path}: prefixItems are more than maxItems")
+    if node.get("items") is False and node.get("minItems", 0) > first:
+        raise BadSchema(f"{path}: minItems is above what prefixItems and items allow")
+
+
+def _check_tries(nodes: list[dict[str, Any]], root: dict[str, Any]) -> None:
+    """That a value is held against a bounded number of schemas, and never again against one."""
+    known = {id(node) for node in nodes}
+    graph = {id(node): [id(each) for each in _same_value(node, root, known)] for node in nodes}
+    tried: dict[int, int] = {}
+    try:
+        for key in TopologicalSorter(graph).static_order():
+            tried[key] = 1 + sum(tried[inner] for inner in graph.get(key, ()))
+    except CycleError as error:
+        raise BadSchema("$ref leads back to itself") from error
+    if max(tried.values()) > MAX_TRIED:
+        raise BadSchema(f"one value would be held against more than {MAX_TRIED} schemas")
+
+
+def _same_value(node: dict[str, Any], root: dict[str, Any], known: set[int]) -> Iterator[object]:
+    """The schemas that hold for the same value as ``node``."""
+    for name in ("allOf", "anyOf", "oneOf"):
+        yield from node.get(name, ())
+    if "$ref" in node:
+        target = _at(root, str(node["$ref"]))
+        if id(target) not in known:
+            raise BadSchema(f"$ref {str(node['$ref'])[:64]!r} leads to no schema")
+        yield target
+
+
+def _at(root: dict[str, Any], target: str) -> object:
+    if target != "#" and not target.startswith("#/"):
+        raise BadSchema(f"$ref {target[:64]!r} must stay inside the schema")
+    if "~" in target or "%" in target:
+        raise BadSchema(f"$ref {target[:64]!r} has escapes, which are not supported")
     found: object = root
-    for step in target.removeprefix("#").split("/")[1:]:
-        key = step.replace("~1", "/").replace("~0", "~")
+    for key in target.split("/")[1:]:
         if not isinstance(found, dict) or key not in found:
-            raise BadSchema(f"{path}: $ref {target[:64]!r} leads nowhere")
+            raise BadSchema(f"$ref {target[:64]!r} leads nowhere")
         found = found[key]
     return found
 
 
 def _check_required(node: dict[str, Any], path: str) -> None:
-    required, properties = node.get("required"), node.get("properties", {})
-    if not isinstance(required, list) or not isinstance(properties, dict):
-        return
-    missing = [name for name in required if name not in properties]
+    properties = node.get("properties", {})
+    missing = [name for name in node.get("required", ()) if name not in properties]
     if missing and node.get("additionalProperties") is False:
         raise BadSchema(f"{path}: {str(missing[0])[:64]!r} is required and not allowed")
-
-
-def misfit(text: str, wanted: Form) -> str | None:
-    """Why ``text`` is not JSON that fits; None when it is."""
-    try:
-        value = json.loads(text)
-        _validator(wanted.schema).validate(value)
-    except ValidationError as error:
-        where = "/".join(str(step) for step in error.path)
-        return f"/{where}: {error.message[:200]}"
-    except (ValueError, RecursionError, Unresolvable) as error:
-        return f"it is not JSON: {str(error)[:100]}"
-    return None
-
-
-@lru_cache(maxsize=64)
-def _validator(schema: str) -> Any:
-    # Its own empty registry: the default one would fetch references from the network.
-    return _Validator(json.loads(schema), registry=Registry())
-
-
-def _pattern(validator: Any, pattern: str, value: object, _: Mapping[str, Any]) -> Iterator[Any]:
-    if validator.is_type(value, "string") and len(str(value)) > MAX_TEXT:
-        yield ValidationError(f"a text with a pattern is above {MAX_TEXT} characters")
-        return
-    inner = Draft202012Validator.VALIDATORS["pattern"]
-    yield from inner(validator, pattern, value, {}) or ()
-
-
-_Validator = extend(Draft202012Validator, {"pattern": _pattern})

@@ -1,7 +1,10 @@
-"""Regular expressions of strangers: which can be matched in bounded time."""
+"""Regular expressions of strangers: which can be matched in bounded time, and mean the same to an
+engine and to Python."""
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
+from itertools import pairwise
 from re import _constants as codes  # type: ignore[attr-defined]  # what sre_parse has become
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any, Final
@@ -12,38 +15,102 @@ MAX_TEXT: Final = 512
 MAX_REPEATS: Final = 3
 """Open repetitions in one pattern: each is another power of the text's length."""
 MAX_TIMES: Final = 256
+MAX_SPELLED: Final = 4096
+"""Characters of the pattern once its repetitions are spelled out, as engines do."""
 PLAIN: Final = frozenset(
     {
         *(codes.LITERAL, codes.NOT_LITERAL, codes.ANY, codes.IN, codes.AT),
         *(codes.BRANCH, codes.SUBPATTERN, codes.MAX_REPEAT, codes.CATEGORY),
     }
 )
+ESCAPE: Final = r"\\[dDwWsSnrtfv^$.*+?\\()\[\]{}|/-]|\\x[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}"
+ONE: Final = rf"(?:{ESCAPE}|[^\[\]\\^-])"
+CLASS: Final = rf"\[\^?-?(?:{ONE}(?:-{ONE})?)+-?\]"
+TOKEN: Final = re.compile(
+    rf"{CLASS}|{ESCAPE}|\((?:\?:|(?!\?))|\{{\d+(?:,\d*)?\}}|[)|*+?^$.]|[^\\\[\](){{}}|*+?^$.]"
+)
+"""A piece of the dialect that Python and the engines share."""
+OPENING: Final = frozenset({"", "(", "(?:", "|"})
+CLOSING: Final = frozenset({"", ")", "|"})
 
 
 def why_not(pattern: str) -> str | None:
     """Why ``pattern`` is not taken; None when it is."""
     if len(pattern) > MAX_PATTERN:
         return f"is above {MAX_PATTERN} characters"
+    if foreign := _why_foreign(pattern):
+        return foreign
     try:
         tree = parser.parse(pattern)
         re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
         return f"is no regular expression: {str(error)[:100]}"
+    return _why_costly(tree)
+
+
+@lru_cache(maxsize=256)
+def open_repeats(pattern: str) -> int:
+    """Repetitions of ``pattern``, which is one that is taken, that may match more or less."""
+    walked = _walk(parser.parse(pattern), inside=False)
+    return sum(_is_open(operation, argument) for operation, argument, _ in walked)
+
+
+def _is_open(operation: Any, argument: Any) -> bool:
+    return operation is codes.MAX_REPEAT and argument[0] != argument[1]
+
+
+def _why_costly(tree: Any) -> str | None:
     repeats = 0
     for operation, argument, inside in _walk(tree, inside=False):
         if operation not in PLAIN:
             return "looks around, refers back or is lazy, which is not supported"
         if operation is codes.AT and argument not in {codes.AT_BEGINNING, codes.AT_END}:
             return "has boundaries, which are not supported"
-        if operation is codes.MAX_REPEAT and argument[0] != argument[1]:
+        if operation is codes.MAX_REPEAT and _times(argument) > MAX_TIMES:
+            return f"repeats more than {MAX_TIMES} times"
+        if _is_open(operation, argument):
             if inside:
                 return "nests repetitions"
             repeats += 1
-            if argument[0] > MAX_TIMES or MAX_TIMES < argument[1] < codes.MAXREPEAT:
-                return f"repeats more than {MAX_TIMES} times"
-        elif operation is codes.MAX_REPEAT and argument[0] > MAX_TIMES:
-            return f"repeats more than {MAX_TIMES} times"
-    return f"has more than {MAX_REPEATS} open repetitions" if repeats > MAX_REPEATS else None
+    if repeats > MAX_REPEATS:
+        return f"has more than {MAX_REPEATS} open repetitions"
+    return f"is above {MAX_SPELLED} characters spelled out" if _size(tree) > MAX_SPELLED else None
+
+
+def _why_foreign(pattern: str) -> str | None:
+    """Where Python's dialect is not that of the engines."""
+    pieces, at = [""], 0
+    while at < len(pattern):
+        found = TOKEN.match(pattern, at)
+        if found is None:
+            return f"is not supported from {pattern[at : at + 16]!r} on"
+        pieces.append(found[0])
+        at = found.end()
+    pieces.append("")
+    for before, after in pairwise(pieces):
+        if pattern and before in OPENING and after in CLOSING:
+            return "has an empty alternative or group, which is not supported"
+    return None
+
+
+def _times(argument: Any) -> int:
+    least, most, _ = argument
+    return int(least if most is codes.MAXREPEAT else most)
+
+
+def _size(tree: Any) -> int:
+    size = 0
+    for operation, argument in tree:
+        match operation:
+            case codes.MAX_REPEAT:
+                size += max(1, _times(argument)) * _size(argument[2])
+            case codes.SUBPATTERN:
+                size += _size(argument[3])
+            case codes.BRANCH:
+                size += sum(_size(branch) for branch in argument[1])
+            case _:
+                size += 1
+    return size
 
 
 def _walk(tree: Any, *, inside: bool) -> Iterator[tuple[Any, Any, bool]]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from libs.faults import Poison
-from services.inference.domain.form import misfit
+from services.inference.domain.fit import misfit
 from services.inference.domain.generation import Delta, Finish, Form, Message
 from services.inference.handlers import instruments
 from services.inference.ports import INVALID_JSON_ANSWER

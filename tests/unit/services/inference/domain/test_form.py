@@ -1,10 +1,12 @@
 """Which schemas are taken, and which answers fit."""
 
+import json
 from typing import Any
 
 import pytest
 
-from services.inference.domain.form import ANY_OBJECT, MAX_DEPTH, BadSchema, form, misfit
+from services.inference.domain.fit import misfit
+from services.inference.domain.form import ANY_OBJECT, MAX_DEPTH, BadSchema, form
 from services.inference.domain.generation import Form
 from services.inference.domain.pattern import MAX_TEXT, why_not
 
@@ -30,6 +32,21 @@ def nested(depth: int) -> dict[str, Any]:
     return inner
 
 
+def doubled(times: int) -> dict[str, Any]:
+    """A schema whose branches double with each step."""
+    steps: dict[str, Any] = {
+        f"a{n}": {"oneOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(times)
+    }
+    return {"$ref": "#/$defs/a0", "$defs": steps | {f"a{times}": {}}}
+
+
+BRANCHING = {
+    "$ref": "#/$defs/n",
+    "$defs": {"n": {"oneOf": [{"type": "object", "properties": {"x": {"$ref": "#/$defs/n"}}}] * 2}},
+}
+"""Each level of an answer doubles what is tried."""
+
+
 @pytest.mark.parametrize(
     "schema",
     [
@@ -39,6 +56,12 @@ def nested(depth: int) -> dict[str, Any]:
         {"anyOf": [{"const": 1}, {"type": "array", "prefixItems": [{"type": "integer"}]}]},
         {"type": "object", "properties": {"$ref": {"type": "string"}}},
         {"$ref": "#/$defs/n", "$defs": {"n": {"properties": {"next": {"$ref": "#/$defs/n"}}}}},
+        {"prefixItems": [{}], "items": False, "maxItems": 1},
+        {"type": "number", "exclusiveMinimum": 0, "maximum": 1.5},
+        {"type": "integer", "exclusiveMinimum": 0, "exclusiveMaximum": 2},
+        {"properties": {"a": True}, "additionalProperties": False},
+        doubled(8),
+        BRANCHING,
         nested(MAX_DEPTH),
     ],
 )
@@ -50,14 +73,39 @@ def test_a_schema_that_engines_can_follow_is_taken(schema: dict[str, Any]) -> No
     ("schema", "why"),
     [
         ([], "not an object"),
-        ({"type": "strin"}, "/type"),
+        ({"type": "strin"}, "type has no such value: strin"),
+        ({"type": []}, "type has no such value"),
+        ({"required": [1]}, "required has no such value"),
+        ({"minimum": True}, "minimum has no such value"),
+        ({"minItems": True}, "between 0 and"),
+        ({"anyOf": []}, "no list of schemas"),
+        ({"properties": []}, "no object of schemas"),
+        ({"const": float("nan")}, "is not JSON"),
+        ({"const": "\ud800"}, "is not JSON"),
         ({"not": {"type": "string"}}, "'not' is not supported"),
         ({"properties": {"a": {"uniqueItems": True}}}, "/properties/a: 'uniqueItems'"),
         ({"$ref": "https://example.org/card.json"}, "must stay inside"),
+        ({"$ref": "#card"}, "must stay inside"),
         ({"$ref": "#/$defs/none"}, "leads nowhere"),
+        ({"$ref": "#/$defs/a~1b", "$defs": {"a/b": {}}}, "has escapes"),
+        ({"$ref": "#/default", "default": {"pattern": "(a+)+$"}}, "leads to no schema"),
         ({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}, "leads back to itself"),
-        ({"enum": []}, "enum is empty"),
+        ({"anyOf": [{"type": "null"}, {"$ref": "#"}]}, "leads back to itself"),
+        (doubled(30), "against more than"),
+        ({"enum": []}, "enum has no such value"),
+        ({"properties": {"a": False}}, "/properties/a: false fits no value"),
+        ({"properties": {'a"b': {}}}, "has quotes"),
         ({"minLength": 3, "maxLength": 2}, "minLength is above maxLength"),
+        ({"type": "number", "minimum": 3, "exclusiveMaximum": 3}, "no number lies between"),
+        ({"type": "number", "exclusiveMinimum": 4, "maximum": 3}, "no number lies between"),
+        (
+            {"type": "integer", "exclusiveMinimum": 1, "exclusiveMaximum": 2},
+            "no number lies between",
+        ),
+        ({"type": ["integer", "null"], "minimum": 0.5}, "must be integers"),
+        ({"maximum": 1e300}, "must lie between"),
+        ({"prefixItems": [{}, {}], "maxItems": 1}, "more than maxItems"),
+        ({"prefixItems": [{}], "items": False, "minItems": 2}, "minItems is above"),
         ({"maxItems": 1_000_000}, "between 0 and"),
         ({"format": "iban"}, "'iban' is not supported"),
         ({"pattern": "(a+)+$"}, "nests repetitions"),
@@ -96,6 +144,28 @@ def test_an_answer_fits_or_it_does_not(text: str, fits: bool) -> None:
     assert (misfit(text, form(CARD)) is None) == fits
 
 
+def test_checking_an_answer_ends_when_its_branches_double_with_each_level() -> None:
+    text = "{}"
+    for _ in range(60):
+        text = f'{{"x": {text}}}'
+
+    assert "steps to check" in (misfit(text, form(BRANCHING)) or "")
+
+
+def test_checking_an_answer_ends_when_each_item_has_a_thousand_branches() -> None:
+    wanted = form({"items": {"anyOf": [{"const": number} for number in range(1000)]}})
+
+    assert "steps to check" in (misfit(json.dumps([999] * 100), wanted) or "")
+
+
+def test_a_long_answer_of_an_ordinary_schema_is_checked_to_its_end() -> None:
+    cards = [{"state": "lost", "owner": {"name": "Ann"}, "digits": "1234", "tags": ["a"]}] * 200
+
+    wanted = form({"items": CARD, "$defs": CARD["$defs"]})
+
+    assert misfit(json.dumps(cards), wanted) is None
+
+
 def test_any_object_is_an_object() -> None:
     assert misfit('{"a": [1, null]}', ANY_OBJECT) is None
     assert misfit("[1]", ANY_OBJECT) is not None
@@ -107,6 +177,23 @@ def test_any_object_is_an_object() -> None:
         (r"^[A-C]{3}-[0-9]{2}$", True),
         (r"^\d+(\.\d{2})?$", True),
         (r"(\d{3})+", True),
+        (r"^(?:[\w.-]+@[\w-]+\.[a-z]{2,}|none)$", True),
+        (r"\x41\u00e9[^\]]\n\/", True),
+        ("", True),
+        (r"(?i)^yes$", False),
+        (r"(?i:a)", False),
+        (r"(?P<x>\d)", False),
+        (r"(?#c)", False),
+        (r"(?x)a b", False),
+        (r"a|", False),
+        (r"(|a)", False),
+        (r"()", False),
+        (r"[]a]", False),
+        (r"[[a]", False),
+        (r"a{,3}", False),
+        (r"a{", False),
+        (r"\012", False),
+        (r"(a{256}){256}", False),
         (r"(a+)+", False),
         (r"(a|aa)*b*c*d*", False),
         (r"(?=a)b", False),

@@ -136,6 +136,7 @@ def _replies(choices: Choices, wanted: openai.Wanted, kind: type[Replies]) -> Re
         release_digest=first.release_digest,
         created=int(time.time()),
         logprobs=wanted.ask.logprobs,
+        include_usage=wanted.include_usage,
     )
 
 

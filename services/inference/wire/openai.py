@@ -2,13 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from services.inference.domain.form import ANY_OBJECT
 from services.inference.domain.generation import Ask, Form, Message
-from services.inference.wire.ask import BadParameter, checked, choices, judgements, schema_form
+from services.inference.wire.ask import (
+    MAX_ID_CHARACTERS,
+    BadParameter,
+    checked,
+    choices,
+    judgements,
+    schema_form,
+)
 
 NEUTRAL: Final[dict[str, tuple[object, ...]]] = {
     "audio": (),
@@ -21,20 +28,22 @@ NEUTRAL: Final[dict[str, tuple[object, ...]]] = {
     "moderation": (),
     "parallel_tool_calls": (True, False),
     "prediction": (),
-    "prompt_cache_key": (),
+    "prompt_cache_options": (),
     "prompt_cache_retention": (),
     "reasoning_effort": ("none",),
-    "safety_identifier": (),
-    "service_tier": ("auto", "default"),
     "store": (False,),
     "suffix": ("",),
     "tool_choice": ("none", "auto"),
     "tools": ([],),
     "top_logprobs": (0,),
-    "verbosity": (),
+    "verbosity": ("medium",),
     "web_search_options": (),
 }
 """Known parameters that are not supported, with the values that ask for nothing."""
+STREAM_NEUTRAL: Final[dict[str, tuple[object, ...]]] = {"include_obfuscation": (False,)}
+TIERS: Final = {"priority": "high", "flex": "low"}
+"""``service_tier`` to the label ``priority``; the others are normal."""
+Tier = Literal["auto", "default", "flex", "priority"]
 
 STRICT: Final = ConfigDict(extra="forbid", strict=True)
 OPEN: Final = ConfigDict(extra="allow", strict=True)
@@ -52,7 +61,6 @@ class ChatMessage(BaseModel):
 
     role: str
     content: str | list[Part] | None = None
-    name: str | None = None
 
 
 class StreamOptions(BaseModel):
@@ -95,6 +103,9 @@ class Body(BaseModel):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     user: str | None = None
+    safety_identifier: Annotated[str, Field(max_length=MAX_ID_CHARACTERS)] | None = None
+    prompt_cache_key: str | None = None
+    service_tier: Tier | None = None
     metadata: dict[str, str] | None = None
     prompt_variables: dict[str, str] | None = None
 
@@ -168,6 +179,8 @@ def _wanted(
     form: Form | None,
 ) -> Wanted:
     labels, score, verdict = judgements(body.metadata or {})
+    if body.service_tier in TIERS:
+        labels.setdefault("priority", TIERS[body.service_tier])
     ask = Ask(
         messages=messages,
         max_tokens=max_tokens,
@@ -179,7 +192,7 @@ def _wanted(
         seed=body.seed,
         stop=(body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ()),
         episode_id=labels.pop("episode_id", ""),
-        subject=body.user or "",
+        subject=body.user or body.safety_identifier or "",
         labels=labels,
         logprobs=logprobs,
         form=form,
@@ -187,9 +200,18 @@ def _wanted(
         retrieval_score=score,
         guard_verdict=verdict,
     )
-    options = body.stream_options
-    usage = bool(options and options.include_usage)
+    usage = _include_usage(body)
     return Wanted(body.model, checked(ask), choices(body.n), bool(body.stream), usage)
+
+
+def _include_usage(body: Body) -> bool:
+    options = body.stream_options
+    if options is None:
+        return False
+    if not body.stream:
+        raise BadParameter("stream_options", "is for `stream: true` only")
+    _refuse_unsupported(options.model_extra or {}, STREAM_NEUTRAL, "stream_options.")
+    return options.include_usage
 
 
 B = TypeVar("B", bound=BaseModel)
@@ -200,7 +222,7 @@ def parsed(kind: type[B], body: bytes) -> B:
         parsed = kind.model_validate_json(body)
     except ValidationError as error:
         raise _refused(error) from error
-    _refuse_unsupported(parsed.model_extra or {})
+    _refuse_unsupported(parsed.model_extra or {}, NEUTRAL)
     return parsed
 
 
@@ -212,11 +234,13 @@ def _refused(error: ValidationError) -> BadParameter:
     return BadParameter(where[:128], first["msg"])
 
 
-def _refuse_unsupported(extra: Mapping[str, object], prefix: str = "") -> None:
+def _refuse_unsupported(
+    extra: Mapping[str, object], neutral: Mapping[str, tuple[object, ...]], prefix: str = ""
+) -> None:
     for name, value in extra.items():
-        if name not in NEUTRAL:
+        if name not in neutral:
             raise BadParameter(prefix + name[:64], "is not a parameter", code="unknown_parameter")
-        if value is not None and not any(_same(value, each) for each in NEUTRAL[name]):
+        if value is not None and not any(_same(value, each) for each in neutral[name]):
             raise BadParameter(prefix + name, "is not supported here", code="unsupported_parameter")
 
 

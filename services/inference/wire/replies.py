@@ -16,13 +16,14 @@ DONE: Final = b"data: [DONE]\n\n"
 @dataclass(frozen=True)
 class Replies:
     """Writes the answers to one request. All carry ``generation_id``, that of the first choice;
-    each choice carries its own. ``logprobs``: they were asked for."""
+    each choice carries its own. ``logprobs``, ``include_usage``: they were asked for."""
 
     generation_id: str
     application: str
     release_digest: str
     created: int
     logprobs: bool = False
+    include_usage: bool = False
 
     def completion(self, answers: list[Answered]) -> bytes:
         choices = [
@@ -78,7 +79,8 @@ class Replies:
         self, index: int, choice: dict[str, Any], reason: str | None, more: dict[str, str]
     ) -> bytes:
         whole = {"index": index, **choice, "finish_reason": reason, **more}
-        return event({**self._head(self._chunk_kind), "choices": [whole]})
+        usage = {"usage": None} if self.include_usage else {}
+        return event({**self._head(self._chunk_kind), "choices": [whole], **usage})
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {

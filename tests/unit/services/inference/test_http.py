@@ -83,6 +83,7 @@ async def test_a_stream_gives_deltas_a_reason_and_the_usage(client: openai.Async
     assert chunks[-1].choices == []
     assert chunks[-1].usage is not None
     assert chunks[-1].usage.total_tokens == 12
+    assert all(chunk.to_dict()["usage"] is None for chunk in chunks[:-1])
     assert len({chunk.id for chunk in chunks}) == 1
 
 
@@ -90,7 +91,7 @@ async def test_without_being_asked_a_stream_tells_no_usage(client: openai.AsyncO
     stream = await client.chat.completions.create(model="support", messages=MESSAGES, stream=True)
 
     chunks = [chunk async for chunk in stream]
-    assert all(chunk.usage is None and chunk.choices for chunk in chunks)
+    assert all("usage" not in chunk.to_dict() and chunk.choices for chunk in chunks)
 
 
 async def test_a_stream_that_breaks_raises_in_the_client(
@@ -261,9 +262,9 @@ async def test_json_that_was_cut_is_an_error(client: openai.AsyncOpenAI, stream:
 
 
 async def test_a_schema_that_is_not_taken_is_refused_by_name(client: openai.AsyncOpenAI) -> None:
-    schema: Any = {"name": "card", "schema": {"properties": {"a": {"uniqueItems": True}}}}
+    schema: Any = {"name": "card", "schema": {"properties": {"a": {"pattern": "(?i)yes"}}}}
 
-    with pytest.raises(openai.BadRequestError, match="uniqueItems") as refusal:
+    with pytest.raises(openai.BadRequestError, match="/properties/a: pattern") as refusal:
         await client.chat.completions.create(
             model="support",
             messages=MESSAGES,
@@ -292,6 +293,23 @@ async def test_variables_stand_in_for_messages(doors: Doors, client: openai.Asyn
     assert refusal.value.param == "prompt_variables.thin"
     event = doors.events.served[0]
     assert (event.prompt_version, dict(event.variables)) == (3, {"thing": "my card"})
+
+
+async def test_values_that_the_prompt_fails_with_are_the_callers(
+    doors: Doors, client: openai.AsyncOpenAI
+) -> None:
+    sharing = release(
+        "champion", prompt_template="{{ 12 // (parts | int) }}", prompt=Prompt(3, ("parts",))
+    )
+    doors.routing.set(table(Route(sharing, Role.CHAMPION, 1.0)))
+
+    with pytest.raises(openai.BadRequestError, match="ZeroDivisionError") as refusal:
+        await client.chat.completions.create(
+            model="support", messages=[], extra_body={"prompt_variables": {"parts": "none"}}
+        )
+
+    assert refusal.value.param == "prompt_variables"
+    assert doors.events.served[0].error_code == "invalid_value"
 
 
 async def test_a_completion_continues_a_prompt(doors: Doors, client: openai.AsyncOpenAI) -> None:
@@ -447,6 +465,17 @@ async def test_what_fails_before_the_first_token_of_a_stream_is_an_error_status(
         ({"temperature": 3}, "temperature"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"stop": ["a", "b", "c", "d", "e"]}, "stop"),
+        ({"stream_options": {"include_usage": True}}, "stream_options"),
+        (
+            {"stream": True, "stream_options": {"include_obfuscation": True}},
+            "stream_options.include_obfuscation",
+        ),
+        ({"stream": True, "stream_options": {"often": 1}}, "stream_options.often"),
+        ({"safety_identifier": "x" * 129}, "safety_identifier"),
+        ({"service_tier": "scale"}, "service_tier"),
+        ({"store": True}, "store"),
+        ({"verbosity": "low"}, "verbosity"),
+        ({"messages": [{"role": "user", "content": "Hi", "name": "ann"}]}, "messages[0].name"),
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].role"),
         ({"messages": [{"role": "user", "content": "x" * 70_000}]}, "messages"),
@@ -477,9 +506,44 @@ async def test_parameters_that_ask_for_nothing_are_taken(client: openai.AsyncOpe
         response_format={"type": "text"},
         presence_penalty=0,
         max_completion_tokens=3,
+        store=False,
+        parallel_tool_calls=False,
+        tool_choice="none",
+        verbosity="medium",
+        service_tier="auto",
+        prompt_cache_key="of-the-application",
+        extra_body={"logit_bias": {}, "tools": None},
     )
 
     assert answer.choices[0].finish_reason == "length"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "priority"),
+    [
+        ({"service_tier": "priority"}, "high"),
+        ({"service_tier": "flex"}, "low"),
+        ({"service_tier": "default"}, None),
+        ({"service_tier": "flex", "metadata": {"priority": "high"}}, "high"),
+    ],
+)
+async def test_a_service_tier_is_a_priority_where_the_metadata_name_none(
+    doors: Doors, client: openai.AsyncOpenAI, parameters: dict[str, Any], priority: str | None
+) -> None:
+    await client.chat.completions.create(model="support", messages=MESSAGES, **parameters)
+
+    assert doors.events.served[0].labels.get("priority") == priority
+
+
+async def test_who_asks_is_the_user_or_the_safety_identifier(
+    doors: Doors, client: openai.AsyncOpenAI
+) -> None:
+    for user in (openai.omit, "bob"):
+        await client.chat.completions.create(
+            model="support", messages=MESSAGES, safety_identifier="ann", user=user
+        )
+
+    assert [event.subject for event in doors.events.served] == ["ann", "bob"]
 
 
 @pytest.mark.parametrize(

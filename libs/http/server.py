@@ -7,8 +7,11 @@ from typing import Final, Self
 
 import structlog
 import uvicorn
-from starlette.types import ASGIApp
+from fastapi import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from libs.faults import Retryable
+from libs.http.app import Telling, problem
 from libs.http.patience import HEAD_S, PatientProtocol
 from libs.runtime.config import DoorSettings
 from libs.runtime.shared import listening
@@ -17,10 +20,12 @@ log = structlog.get_logger()
 
 KEEP_ALIVE_S: Final = 30
 POLL_S: Final = 0.02
+MAX_CONNECTIONS: Final = 2000
 
 
 class HttpServer:
-    """``shared``: other processes listen at the same port."""
+    """``shared``: other processes listen at the same port. Above ``most`` connections requests
+    are sent away, by ``tell``, and theirs are closed."""
 
     name = "http"
 
@@ -32,12 +37,16 @@ class HttpServer:
         head_s: float = HEAD_S,
         *,
         shared: bool = False,
+        tell: Telling = problem,
+        most: int = MAX_CONNECTIONS,
     ) -> None:
         self._settings = settings
         self._shared = shared
+        self._app, self._tell, self._most = app, tell, most
         self._server = uvicorn.Server(
             uvicorn.Config(
-                app,
+                self._bounded,
+                interface="asgi3",
                 http=partial(PatientProtocol, head_s=head_s),  # type: ignore[arg-type]  # it is called, no more
                 host=settings.host,
                 port=settings.port,
@@ -45,10 +54,17 @@ class HttpServer:
                 access_log=False,
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=drain_s,
-                limit_concurrency=2000,
             )
         )
         self._task: asyncio.Task[None] | None = None
+
+    async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and len(self._server.server_state.connections) > self._most:
+            told = await self._tell(Request(scope), Retryable("too many connections are open"))
+            told.headers["connection"] = "close"
+            await told(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
     async def __aenter__(self) -> Self:
         config = self._server.config

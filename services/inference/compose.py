@@ -48,7 +48,7 @@ from services.inference.handlers.mirror import Mirror
 from services.inference.handlers.probing import Prober
 from services.inference.handlers.runner import Runner
 from services.inference.handlers.sentinel import Sentinel
-from services.inference.http import OpenAiHttp
+from services.inference.http import OpenAiHttp, problems
 from services.inference.ports import Generator, Journal
 from services.inference.rpc import SERVICE, InferenceRpc
 
@@ -116,9 +116,10 @@ def _process(settings: Settings, number: int) -> Service:
         ),
     ]
     rpc = InferenceRpc(routing, answer, embed).register
+    http_app = OpenAiHttp(routing, answer, embed).app()
     doors: list[Part] = [
         RpcServer(settings.rpc, rpc, [SERVICE], shared=shared),
-        HttpServer(settings.http, OpenAiHttp(routing, answer, embed).app(), shared=shared),
+        HttpServer(settings.http, http_app, shared=shared, tell=problems.tell),
     ]
     _spare_what_stays()
     if first:

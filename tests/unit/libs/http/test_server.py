@@ -29,6 +29,20 @@ async def port() -> AsyncIterator[int]:
         yield free
 
 
+async def test_above_its_bound_of_connections_a_door_says_when_to_come_again() -> None:
+    port, app = free_port(), FastAPI()
+    url = f"http://127.0.0.1:{port}/"
+    async with HttpServer(DoorSettings(port=port), app, 1, most=1):
+        async with httpx.AsyncClient() as first, httpx.AsyncClient() as second:
+            assert (await first.get(url)).status_code == 404
+
+            refused = await second.get(url)
+
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert refused.headers["connection"] == "close"
+        assert refused.headers["content-type"] == "application/problem+json"
+
+
 async def ended(reader: asyncio.StreamReader) -> bytes:
     async with asyncio.timeout(20):
         return await reader.read()

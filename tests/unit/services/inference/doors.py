@@ -16,7 +16,7 @@ from services.inference.handlers.answer import Answer
 from services.inference.handlers.embed import Embed
 from services.inference.handlers.external import External
 from services.inference.handlers.runner import Runner
-from services.inference.http import OpenAiHttp
+from services.inference.http import OpenAiHttp, problems
 from services.inference.ports import Journal
 from services.inference.rpc import SERVICE, InferenceRpc
 from tests.ports import free_port
@@ -43,6 +43,7 @@ class Doors:
     embedder: FakeEmbedder = field(default_factory=FakeEmbedder)
     external: External | None = None
     cache: Cache | None = None
+    connections: int = 100
     http_port: int = field(default_factory=free_port)
     rpc_port: int = field(default_factory=free_port)
 
@@ -67,7 +68,10 @@ class Doors:
         async with AsyncExitStack() as stack:
             door = DoorSettings(port=self.rpc_port)
             await stack.enter_async_context(RpcServer(door, rpc.register, [SERVICE]))
-            await stack.enter_async_context(HttpServer(DoorSettings(port=self.http_port), app, 1))
+            http = HttpServer(
+                DoorSettings(port=self.http_port), app, 1, tell=problems.tell, most=self.connections
+            )
+            await stack.enter_async_context(http)
             yield self
 
     @property

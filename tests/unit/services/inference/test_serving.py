@@ -267,3 +267,16 @@ async def test_requests_for_several_choices_are_answered_in_turn() -> None:
 
     assert [len(answer.choices) for answer in answers] == [3, 2, 3, 1, 2]
     assert doors.admission.under_way == 0
+
+
+async def test_above_its_bound_of_connections_the_door_says_when_to_come_again() -> None:
+    doors = Doors(connections=1)
+    async with doors.open(), client_of(doors) as first, client_of(doors) as second:
+        await first.models.list()
+
+        with pytest.raises(openai.InternalServerError) as refusal:
+            await second.models.list()
+
+    assert refusal.value.status_code == 503
+    assert refusal.value.response.headers["retry-after"] == "1"
+    assert (refusal.value.type, refusal.value.code) == ("server_error", "unavailable")

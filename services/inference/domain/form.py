@@ -13,13 +13,15 @@ from math import inf
 from typing import Any, Final
 
 from services.inference.domain.generation import Form
-from services.inference.domain.pattern import why_not
+from services.inference.domain.pattern import spelled, why_not
 
 MAX_SCHEMA_BYTES: Final = 64 * 1024
 MAX_DEPTH: Final = 32
 MAX_NODES: Final = 2000
 MAX_COUNT: Final = 4096
 """Of items, characters or properties: engines spell repetitions out."""
+MAX_SPELLED: Final = 2048
+"""Of all repetitions together: each costs an engine two milliseconds, once for a schema."""
 MAX_TRIED: Final = 10_000
 """Schemas that may be tried on one value, on all ways through ``$ref`` and the likes of anyOf."""
 MAX_WHOLE: Final = 2**53
@@ -107,7 +109,13 @@ def _form(text: str) -> Form:
             raise BadSchema(f"the schema has more than {MAX_NODES} parts")
     for path, node in parts:
         _check(node, path or "/")
-    _check_tries([node for _, node in parts], schema)
+    nodes = [node for _, node in parts]
+    _check_tries(nodes, schema)
+    if sum(map(_spelled, nodes)) > MAX_SPELLED:
+        raise BadSchema(
+            "the schema is too long spelled out: lower maxLength, maxItems, the repetitions of "
+            "patterns or the number of properties that are not required"
+        )
     return Form(text)
 
 
@@ -186,6 +194,15 @@ def _check_items(node: dict[str, Any], path: str) -> None:
         raise BadSchema(f"{path}: prefixItems are more than maxItems")
     if node.get("items") is False and node.get("minItems", 0) > first:
         raise BadSchema(f"{path}: minItems is above what prefixItems and items allow")
+
+
+def _spelled(node: dict[str, Any]) -> int:
+    """What an engine spells out of ``node``, as measured: of patterns each character costs eight
+    times as much, properties that may be left out the square of their number."""
+    optional = len(node.get("properties", {}).keys() - node.get("required", ()))
+    lengths = [node.get(name, 0) for least_and_most in RANGES for name in least_and_most]
+    counted: int = max(lengths[:2]) + max(lengths[2:])
+    return counted + 8 * spelled(node.get("pattern", "")) + optional**2 // 64
 
 
 def _check_tries(nodes: list[dict[str, Any]], root: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ MAX_TEXT: Final = 512
 MAX_REPEATS: Final = 3
 """Open repetitions in one pattern: each is another power of the text's length."""
 MAX_TIMES: Final = 256
-MAX_SPELLED: Final = 4096
+MAX_SPELLED: Final = 256
 """Characters of the pattern once its repetitions are spelled out, as engines do."""
 PLAIN: Final = frozenset(
     {
@@ -53,6 +53,12 @@ def open_repeats(pattern: str) -> int:
     """Repetitions of ``pattern``, which is one that is taken, that may match more or less."""
     walked = _walk(parser.parse(pattern), inside=False)
     return sum(_is_open(operation, argument) for operation, argument, _ in walked)
+
+
+@lru_cache(maxsize=256)
+def spelled(pattern: str) -> int:
+    """Characters of ``pattern``, which is one that is taken, once it is spelled out."""
+    return _size(parser.parse(pattern))
 
 
 def _is_open(operation: Any, argument: Any) -> bool:

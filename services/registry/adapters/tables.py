@@ -105,7 +105,7 @@ PROMPTS: Final = _table(
 APPROVALS: Final = _table(
     "approvals",
     sa.Column("application", NAME, nullable=False),
-    sa.Column("identity_sha256", HEX, nullable=False),  # of the provider's name, address and model
+    sa.Column("identity_sha256", HEX, nullable=False),  # of all but its price and patience
     sa.Column("spec", sa.Text, nullable=False),
     sa.Column("campaign_id", ID, nullable=False),
     sa.Column("operator", ID, nullable=False),

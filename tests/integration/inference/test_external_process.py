@@ -26,7 +26,14 @@ def remember_routing(state: Path, server: LocalProvider) -> None:
     event = routing_event()
     given = server.provider
     event.routes[0].release.engine.provider.CopyFrom(
-        Provider(name=given.name, base_url=given.base_url, model=given.model, prompt_cost=2.0)
+        Provider(
+            name=given.name,
+            base_url=given.base_url,
+            model=given.model,
+            prompt_cost=2.0,
+            max_tokens_parameter="max_completion_tokens",
+            omit=["temperature", "seed"],
+        )
     )
     (state / "routing").mkdir(parents=True)
     (state / "routing" / "support.routing").write_bytes(event.SerializeToString())
@@ -94,6 +101,11 @@ async def test_a_gateway_answers_from_a_provider_while_all_else_is_away(tmp_path
     assert raw.parse().choices[0].message.content == "Hello from outside"
     assert raw.headers["x-perennial-provider"] == "outside"
     assert "bearer sk-outside" in server.keys
+    said = {name for asked in server.requests for name in asked}
+    assert said & {"max_tokens", "max_completion_tokens", "temperature", "seed", "top_p"} == {
+        "max_completion_tokens",
+        "top_p",
+    }
     kept, _ = Spool(tmp_path / "spool", 1024 * 1024).read(10)
     assert {entry.topic for entry in kept} == {
         "inference.engine-loaded.v1",

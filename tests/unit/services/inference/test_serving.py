@@ -201,11 +201,11 @@ async def test_without_the_policy_nothing_is_kept() -> None:
 
 
 async def test_embeddings_take_places_and_tokens_as_answers_do() -> None:
-    limits = Limits(concurrency=1, queue=1, tokens_per_s=1.0, burst_tokens=2.0, max_wait_s=1.0)
+    limits = Limits(concurrency=1, queue=1, tokens_per_s=1.0, burst_tokens=2.0)
     doors = Doors(routing=MemoryRouting([table(serving=Serving(limits))]))
     doors.embedder.held = asyncio.Event()
     async with doors.open(), client_of(doors) as client, stub_of(doors) as stub:
-        whole = rpc.EmbedRequest(texts=["one two three four five"])
+        whole = rpc.EmbedRequest(texts=["word " * 100])
         first = asyncio.create_task(client.embeddings.create(model="support", input=["one two"]))
         await eventually(lambda: doors.embedder.running == 1, "the first under way")
         second = asyncio.ensure_future(stub.Embed(whole, metadata=METADATA))
@@ -228,7 +228,7 @@ async def test_a_client_that_leaves_its_embedding_frees_its_place() -> None:
     doors.embedder.held = asyncio.Event()
     async with doors.open():
         with pytest.raises(httpx.ReadTimeout):
-            async with httpx.AsyncClient(timeout=0.1) as impatient:
+            async with httpx.AsyncClient(timeout=httpx.Timeout(10.0, read=0.1)) as impatient:
                 await impatient.post(
                     f"{doors.url}/embeddings",
                     json={"model": "support", "input": "one two"},

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from libs.faults import Poison
 from services.monitor.adapters.history import CODE, MOST_COLUMNS, NAMES
-from services.monitor.domain.scoring import Part, TooFew, Verdict
+from services.monitor.domain.scoring import CHUNK, Part, TooFew, Verdict
 from services.monitor.domain.scoring import score as scored
 
 NUMBERS: Final = {
@@ -22,7 +22,7 @@ NUMBERS: Final = {
     "feedback": "feedback",
 }
 LEAST_RUN_LENGTH: Final = 20.0
-MOST_WORDS: Final = 15
+LARGEST: Final = 1e30
 
 
 class Finding(TypedDict):
@@ -156,22 +156,26 @@ def _part(arrays: Mapping[str, NDArray[Any]], names: list[str], prefix: str) -> 
 def _vectors(name: str, array: NDArray[Any]) -> NDArray[np.floating]:
     if array.dtype.kind != "f":
         raise Poison(f"array {name!r} is {array.dtype}, not float16 or float32", code=CODE)
-    bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
+    with np.errstate(over="ignore"):
+        single = array if array.dtype == np.float16 else array.astype(np.float32)
+        chunks = (single[start : start + CHUNK] for start in range(0, len(single), CHUNK))
+        squares = [(chunk.astype(np.float32) ** 2).sum(axis=1) for chunk in chunks]
+    bad = np.flatnonzero(~np.isfinite(np.concatenate(squares)))
     if len(bad):
         raise Poison(
-            f"array {name!r}: {len(bad)} rows hold nan or inf, the first is row {bad[0]}: embed "
-            "them again or leave these events out of every array",
+            f"array {name!r}: {len(bad)} rows hold nan, inf or numbers that are too large, the "
+            f"first is row {bad[0]}: embed them again or leave these events out of every array",
             code=CODE,
         )
-    return array
+    return single
 
 
 def _numbers(name: str, array: NDArray[Any], least: float | None = None) -> NDArray[np.float64]:
     if array.dtype.kind not in "biuf":
         raise Poison(f"array {name!r} is {array.dtype}, not numbers", code=CODE)
     found = array.astype(np.float64)
-    if np.isinf(found).any():
-        raise Poison(f"array {name!r} holds inf: nan stands for none", code=CODE)
+    if (np.abs(found) > LARGEST).any():
+        raise Poison(f"array {name!r} holds inf or its like: nan stands for none", code=CODE)
     if least is not None and (found[np.isfinite(found)] < least).any():
         raise Poison(f"array {name!r} holds values below {least:g}", code=CODE)
     return found
@@ -179,16 +183,24 @@ def _numbers(name: str, array: NDArray[Any], least: float | None = None) -> NDAr
 
 def _words(name: str, array: NDArray[Any]) -> list[str]:
     """Text as it is, numbers by their value; nan is unknown."""
-    if array.dtype.kind in "US":
-        return [str(word) for word in array.astype(str)]
+    if array.dtype.kind == "S":
+        try:
+            return [word.decode() for word in array.tolist()]
+        except UnicodeDecodeError as error:
+            raise Poison(
+                f"array {name!r} holds bytes that are no UTF-8: save it as text, "
+                "np.array(values, dtype=str)",
+                code=CODE,
+            ) from error
+    if array.dtype.kind == "U":
+        return [str(word) for word in array]
     found = _numbers(name, array)
     return ["" if np.isnan(value) else f"{value:g}" for value in found]
 
 
 def _episodes(name: str, array: NDArray[Any]) -> NDArray[np.int64]:
-    if array.dtype.kind in "US":
-        return np.unique(array, return_inverse=True)[1].astype(np.int64)
-    found = _numbers(name, array)
-    if np.isnan(found).any() or (found != np.round(found)).any():
-        raise Poison(f"array {name!r} must be whole numbers, one per event", code=CODE)
-    return array.astype(np.int64)
+    if array.dtype.kind not in "US":
+        found = _numbers(name, array)
+        if np.isnan(found).any() or (found != np.round(found)).any():
+            raise Poison(f"array {name!r} must be whole numbers, one per event", code=CODE)
+    return np.unique(array, return_inverse=True)[1].astype(np.int64)

@@ -1,5 +1,7 @@
 """A team's own history from a file: .npz, .csv or .parquet. Nothing in it is executed."""
 
+import math
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,12 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from libs.faults import Poison
 
 MOST_BYTES: Final = 4 * 2**30
 MOST_COLUMNS: Final = 4096
+PART: Final = re.compile("emb_[0-9]+")
 CODE: Final = "bad_history"
 NAMES: Final = (
     "emb",
@@ -45,28 +49,43 @@ def read(path: Path) -> Arrays:
         if path.stat().st_size > MOST_BYTES:
             raise Poison(f"{path.name}: more than {MOST_BYTES >> 30} GiB; score a part", code=CODE)
         return readers[path.suffix](path)
-    except (OSError, pa.ArrowException, zipfile.BadZipFile) as error:
+    except Poison:
+        raise
+    except Exception as error:  # a damaged file makes its reader raise anything
         raise Poison(f"{path.name} cannot be read: {error}", code=CODE) from error
 
 
 def _npz(path: Path) -> Arrays:
     with zipfile.ZipFile(path) as archive:
-        if sum(member.file_size for member in archive.infolist()) > MOST_BYTES:
+        members = archive.infolist()
+        if sum(member.file_size for member in members) > MOST_BYTES:
             raise Poison(f"{path.name}: unpacks to more than {MOST_BYTES >> 30} GiB", code=CODE)
-    found: Arrays = {}
-    with np.load(path, allow_pickle=False) as arrays:
-        for name in arrays.files:
-            if name.removeprefix("ref_") not in NAMES:
-                continue
-            try:
-                found[name] = arrays[name]
-            except ValueError as error:
-                raise Poison(
-                    f"array {name!r} holds Python objects: save it as numbers or as text, "
-                    f"np.array(values, dtype=str) ({error})",
-                    code=CODE,
-                ) from error
-    return found
+        named = {member.filename.removesuffix(".npy"): member for member in members}
+        wanted = [name for name in named if name.removeprefix("ref_") in NAMES]
+        return {name: _array(archive, named[name], name) for name in wanted}
+
+
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> NDArray[Any]:
+    """A member, its header looked at before there is room made for it."""
+    try:
+        with archive.open(member) as file:
+            version = npy.read_magic(file)
+            read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+            shape, _, kind = read(file)
+        if kind.hasobject:
+            raise Poison(
+                f"array {name!r} holds Python objects: save it as numbers or as text, "
+                "np.array(values, dtype=str)",
+                code=CODE,
+            )
+        if math.prod(shape) * kind.itemsize > member.file_size:
+            raise Poison(f"array {name!r} is cut short: {shape} do not fit into it", code=CODE)
+        with archive.open(member) as file:
+            return np.asarray(npy.read_array(file, allow_pickle=False))
+    except Poison:
+        raise
+    except Exception as error:
+        raise Poison(f"array {name!r} cannot be read: {error}", code=CODE) from error
 
 
 def _csv(path: Path) -> Arrays:
@@ -74,11 +93,29 @@ def _csv(path: Path) -> Arrays:
 
 
 def _parquet(path: Path) -> Arrays:
-    return _split(pa.parquet.read_table(path))
+    """The columns that are known, if the file says that they fit into memory."""
+    with pa.parquet.ParquetFile(path) as file:
+        wanted = [name for name in file.schema_arrow.names if _known(name)]
+        groups = [file.metadata.row_group(place) for place in range(file.num_row_groups)]
+        chunks = [group.column(place) for group in groups for place in range(group.num_columns)]
+        unpacked = sum(
+            max(8 * chunk.num_values, chunk.total_uncompressed_size)
+            for chunk in chunks
+            if _known(chunk.path_in_schema.split(".")[0])
+        )
+        if unpacked > MOST_BYTES:
+            raise Poison(f"{path.name}: unpacks to more than {MOST_BYTES >> 30} GiB", code=CODE)
+        return _split(file.read(columns=wanted))
+
+
+def _known(name: str) -> bool:
+    return name in NAMES or name == "reference" or PART.fullmatch(name) is not None
 
 
 def _split(table: pa.Table) -> Arrays:
     """Columns to arrays; the boolean column ``reference`` says which rows come first."""
+    if len(set(table.column_names)) < len(table.column_names):
+        raise Poison("two columns have the same name", code=CODE)
     columns: Mapping[str, Any] = {name: table.column(name) for name in table.column_names}
     if "reference" not in columns:
         raise Poison("column 'reference' is missing: true for the reference's rows", code=CODE)
@@ -98,22 +135,30 @@ def _split(table: pa.Table) -> Arrays:
 def _embedding(columns: Mapping[str, Any]) -> NDArray[np.float32] | None:
     if "emb" in columns:
         rows = columns["emb"].to_pylist()
-        if any(row is None or len(row) != len(rows[0] or ()) for row in rows):
-            raise Poison("column 'emb': every row needs a list of the same length", code=CODE)
         try:
-            return np.array(rows, np.float32)
+            if any(row is None or len(row) != len(rows[0]) for row in rows):
+                raise Poison("column 'emb': every row needs a list of the same length", code=CODE)
+            return _single(np.array(rows, np.float64))
         except (TypeError, ValueError) as error:
             raise Poison("column 'emb' must hold lists of numbers", code=CODE) from error
-    count = 0
-    while f"emb_{count}" in columns and count < MOST_COLUMNS:
-        count += 1
+    count = sum(PART.fullmatch(name) is not None for name in columns)
     if not count:
         return None
-    parts = [_values(f"emb_{place}", columns[f"emb_{place}"]) for place in range(count)]
-    for place, part in enumerate(parts):
+    names = [f"emb_{place}" for place in range(count)]
+    for name in names:
+        if name not in columns:
+            raise Poison(f"column {name!r} is missing: number them from emb_0 on", code=CODE)
+    parts = [_values(name, columns[name]) for name in names]
+    for name, part in zip(names, parts, strict=True):
         if part.dtype.kind not in "fiu":
-            raise Poison(f"column 'emb_{place}' is not a number in every row", code=CODE)
-    return np.stack(parts, axis=1).astype(np.float32)
+            raise Poison(f"column {name!r} is not a number in every row", code=CODE)
+    return _single(np.stack(parts, axis=1))
+
+
+def _single(rows: NDArray[Any]) -> NDArray[np.float32]:
+    """What is too large for it becomes inf, which is refused with its row."""
+    with np.errstate(over="ignore"):
+        return rows.astype(np.float32)
 
 
 def _values(name: str, column: Any) -> NDArray[Any]:

@@ -5,20 +5,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import chi2  # type: ignore[import-untyped]  # it ships none
 
 from tests.bench.drift.cache import Record, Run
 
 RESAMPLES = 2000
-NONE_SEEN = 3.0
-"""No alarm in E events: the run length is at least E / 3 with 95 % confidence."""
+TAILS = (0.025, 0.975)
 
 Runs = Mapping[int, Run]
 
 
 @dataclass(frozen=True, slots=True)
 class RunLength:
-    """Events per false alarm; ``low``, ``high``: 95 %, seeds resampled. Without any alarm
-    ``mean`` and ``high`` are infinite."""
+    """Events per false alarm; ``low``, ``high``: 95 %, the wider of two intervals: seeds resampled,
+    and exact for a Poisson number of alarms (Garwood 1936), as few alarms leave nothing to
+    resample. Without any alarm ``mean`` and ``high`` are infinite."""
 
     mean: float
     low: float
@@ -98,13 +99,16 @@ def _first(found: Sequence[Record], threshold: float) -> int | None:
 def _length(pairs: Sequence[tuple[int, int]]) -> RunLength:
     alarms, events = (np.array(column, float) for column in zip(*pairs, strict=True))
     count, total = int(alarms.sum()), int(events.sum())
+    least = total / float(chi2.ppf(TAILS[1], 2 * (count + 1)) / 2)
     if not count:
-        return RunLength(math.inf, total / NONE_SEEN, math.inf, 0, total, len(pairs))
+        return RunLength(math.inf, least, math.inf, 0, total, len(pairs))
+    most = total / float(chi2.ppf(TAILS[0], 2 * count) / 2)
     picks = np.random.default_rng(1).integers(0, len(pairs), (RESAMPLES, len(pairs)))
     with np.errstate(divide="ignore"):
         means = events[picks].sum(axis=1) / alarms[picks].sum(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975], method="nearest")
-    return RunLength(total / count, float(low), float(high), count, total, len(pairs))
+    low, high = np.quantile(means, TAILS, method="nearest")
+    low, high = min(least, float(low)), max(most, float(high))
+    return RunLength(total / count, low, high, count, total, len(pairs))
 
 
 def _delay(found: Sequence[int | None], early: int) -> Delay:

@@ -22,6 +22,7 @@ from uuid import uuid4
 
 import numpy as np
 import structlog
+from confluent_kafka import Consumer, TopicPartition
 from prometheus_client import REGISTRY
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships none
 
@@ -152,27 +153,34 @@ class Crowd(InMemory):
 
 
 def on_kafka(brokers: str) -> Feed:
+    """A group of its own for each round, that begins where the round's records do."""
+
     def source(events: Sequence[GenerationServed]) -> Source:
-        settings, application = KafkaSettings(brokers=brokers), events[0].application.encode()
+        settings, group = KafkaSettings(brokers=brokers), uuid4().hex
+        _begin_here(brokers, group)
         sink = KafkaSink(settings)
         for event in events:
             sink.send(GENERATION_SERVED, event)
         sink.flush()
-        return Ours(KafkaSource(settings, uuid4().hex, [GENERATION_SERVED.name]), application)
+        return KafkaSource(settings, group, [GENERATION_SERVED.name])
 
     return source
 
 
-class Ours:
-    """A source without the records of earlier rounds."""
-
-    def __init__(self, source: KafkaSource, application: bytes) -> None:
-        self._source, self._application = source, application
-        self.commit, self.assigned, self.close = source.commit, source.assigned, source.close
-
-    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
-        found = self._source.poll(max_records, timeout_s)
-        return [record for record in found if record.key == self._application]
+def _begin_here(brokers: str, group: str) -> None:
+    name = GENERATION_SERVED.name
+    consumer = Consumer({"bootstrap.servers": brokers, "group.id": group})
+    try:
+        numbers = consumer.list_topics(name, 10).topics[name].partitions
+        ends = [
+            TopicPartition(
+                name, number, consumer.get_watermark_offsets(TopicPartition(name, number))[1]
+            )
+            for number in numbers
+        ]
+        consumer.commit(offsets=ends, asynchronous=False)
+    finally:
+        consumer.close()
 
 
 def loop_over(source: Source, name: str, home: Path, most_per_s: int) -> tuple[ConsumerLoop, Batch]:

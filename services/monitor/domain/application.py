@@ -22,7 +22,7 @@ from services.monitor.domain.recent import Recent, fingerprint, recent
 from services.monitor.domain.release import Release
 from services.monitor.domain.sample import Sample
 from services.monitor.domain.strata import season
-from services.monitor.domain.watch import Watch, watch
+from services.monitor.domain.watch import FORM, Watch, watch
 
 GENERATIONS: Final = 8192
 RELEASES: Final = 8
@@ -81,8 +81,7 @@ class Application:
         self.declared = declared
         for digest, release in self.releases.items():
             if release.watch is not None and release.watch.fit is None:
-                release.watch.wanted = self._watch(digest).wanted
-                release.watch.average_run_length = declared.drift.average_run_length
+                release.watch = release.watch.under(self._watch(digest))
                 self.touched.add(digest)
 
     def crown(self, champion: str, version: int) -> list[Outcome]:
@@ -160,10 +159,10 @@ class Application:
         mark = int(self.generations.ring[self.generations.cursor - 1])
         if not self.pace.take(mark, now, self.most_per_s):
             return []
-        if release.watch is None:
+        if release.watch is None or release.watch.form != FORM:
             release.watch = self._watch(generation.release)
         self.inquiry.wait(generation.release)
-        alarms = release.watch.observe(self._sample(generation))
+        alarms = release.watch.observe(_sample(generation, release.watch))
         found: list[Outcome] = []
         for alarm in alarms:
             event_id, mine = drift_event_id(self.name, alarm), self.champion in ("", alarm.release)
@@ -211,36 +210,19 @@ class Application:
             if len(slots):
                 standard.blame(feedback.feedback_id, float(self.logprobs[slots[0]]))
 
-    def _sample(self, generation: Generation) -> Sample:
-        drift = self.declared.drift
-        # How busy a machine is changes by the minute: watched where somebody promised a level.
-        timed = bool(self.declared.objectives) and not generation.cached
-        labels = {
-            name: generation.labels[name]
-            for name in drift.segment_labels
-            if name in generation.labels
-        }
-        return Sample(
-            generation_id=generation.generation_id,
-            episode=generation.episode or generation.generation_id,
-            prompt=generation.prompt,
-            vector=generation.vector,
-            logprob=generation.logprob,
-            language=generation.language,
-            refused=generation.refused,
-            guard_verdict=generation.guard_verdict,
-            finish_reason=generation.finish_reason,
-            served_model=generation.response_model,
-            latency_s=generation.latency_s if timed else float("nan"),
-            retrieval_score=generation.retrieval_score,
-            labels=labels,
-            stratum=season(generation.served_at) if drift.seasonal else "",
-        )
-
     def _watch(self, digest: str) -> Watch:
         drift = self.declared.drift
-        wanted, run_length = drift.reference_events, drift.average_run_length
-        return watch(self.name, digest, wanted, run_length, drift.conditional)
+        return watch(
+            self.name,
+            digest,
+            drift.reference_events,
+            drift.average_run_length,
+            drift.conditional,
+            drift.seasonal,
+            drift.segment_labels,
+            # How busy a machine is changes by the minute: watched where somebody promised a level.
+            timed=bool(self.declared.objectives),
+        )
 
     def _canary(self, campaign: str) -> Canary:
         if campaign not in self.canaries:
@@ -255,6 +237,27 @@ class Application:
             forgotten = _forget(self.releases, RELEASES, self.champion)
             self.touched -= forgotten
         return self.releases[digest]
+
+
+def _sample(generation: Generation, under: Watch) -> Sample:
+    timed, labels = under.timed and not generation.cached, generation.labels
+    return Sample(
+        generation_id=generation.generation_id,
+        episode=generation.episode or generation.generation_id,
+        prompt=generation.prompt,
+        vector=generation.vector,
+        logprob=generation.logprob,
+        language=generation.language,
+        refused=generation.refused,
+        guard_verdict=generation.guard_verdict,
+        finish_reason=generation.finish_reason,
+        served_model=generation.response_model,
+        latency_s=generation.latency_s if timed else float("nan"),
+        retrieval_score=generation.retrieval_score,
+        labels={name: labels[name] for name in under.labels if name in labels},
+        stratum=season(generation.served_at) if under.seasonal else "",
+        at=generation.served_at,
+    )
 
 
 def _forget(kept: dict[str, Canary] | dict[str, Release], most: int, spared: str) -> set[str]:

@@ -82,18 +82,22 @@ class Collected:
     Fields:
         cells: ``(C, m)``, -1 where a row says nothing; labels: "label=value" of each row.
         vectors: ``(<= 1,500, d)`` embeddings of the first rows.
+        counts: rows of each stratum.
     """
 
     cells: NDArray[np.int16] = field(default_factory=lambda: np.zeros((0, 0), np.int16))
     strata: list[str] = field(default_factory=list)
     labels: list[list[str]] = field(default_factory=list)
     vectors: NDArray[np.float16] = field(default_factory=lambda: np.zeros((0, 0), np.float16))
+    counts: dict[str, int] = field(default_factory=dict)
 
     def add(self, held: Held, cells: Cells) -> None:
         """Rows and their ``(C, n)`` cells."""
         more = cells.astype(np.int16)
         self.cells = np.concatenate([self.cells, more], axis=1) if self.strata else more
         self.strata += held.strata
+        for name in held.strata:
+            self.counts[name] = self.counts.get(name, 0) + 1
         self.labels += held.labels
         if len(self.vectors) < MOST_VECTORS:
             rows = held.vectors.astype(np.float16)

@@ -38,7 +38,7 @@ BROKEN_INPUT: Final = Reason(
     0.03,
     ("readable", "empty", "wrong encoding", "control characters", "cut at 64 KiB"),
 )
-DUPLICATES: Final = Reason("duplicates", 0.03, ("new", "near copy"))
+DUPLICATES: Final = Reason("duplicates", 0.03, ("new", "near copy", "same episode"))
 INTAKE: Final = (BROKEN_INPUT, DUPLICATES)
 
 
@@ -54,12 +54,25 @@ def condition(prompt: str) -> int:
     return 4 if long else 0
 
 
+def copy(near: bool, again: bool) -> int:
+    """Place of an event among ``DUPLICATES.labels``.
+
+    A conversation goes on with other prompts: that its episode was seen before is no sign yet
+    (and of long conversations the reference sees more beginnings than there are later on). A
+    retry says the same again.
+
+    Args:
+        near: a near copy of one of the last events; again: its episode was seen before.
+    """
+    return (2 if again else 1) if near else 0
+
+
 @dataclass(slots=True)
 class Intake:
     """Every event, as `intake` sees it: the reference's, then those of the unfinished block.
 
     Fields:
-        rows: ``[condition, near copy]`` of each.
+        rows: ``[condition, copy]`` of each, places among the labels of the reasons.
     """
 
     rows: list[list[int]] = field(default_factory=list)
@@ -67,8 +80,8 @@ class Intake:
     generations: list[str] = field(default_factory=list)
     prompts: list[str] = field(default_factory=list)
 
-    def add(self, sample: Sample, near: bool) -> None:
-        self.rows.append([condition(sample.prompt), int(near)])
+    def add(self, sample: Sample, near: bool, again: bool) -> None:
+        self.rows.append([condition(sample.prompt), copy(near, again)])
         self.strata.append(sample.stratum)
         self.generations.append(sample.generation_id)
         self.prompts.append(sample.prompt[:80])

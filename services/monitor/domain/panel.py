@@ -1,7 +1,7 @@
 """The signals of one release, calibrated: who watches what, with which part of the promise."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,6 +25,7 @@ from services.monitor.domain.signal import JOINT, Signal, channel
 
 LEAST_CALIBRATED = 15
 LEAST_STRATUM = 100
+SHOWN_STRATA = 8
 LEAST_SEGMENT = 100
 LEAST_KERNEL = 200
 MOST_SEGMENTS = 8
@@ -34,31 +35,57 @@ SEGMENT_SHARE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Strata:
-    """Tables of the detectors: one per stratum that has its 100 calibration rows, one for all
-    others that the reference has, one that begins empty for those it has not."""
+    """Tables of the detectors: one per stratum that has its 100 calibration rows. Events of the
+    others have nothing that they could be compared with and are left out: in a table of several
+    strata they would be ranked among each other, and these are different draws."""
 
     own: list[str] = field(default_factory=lambda: [""])
-    pooled: list[str] = field(default_factory=list)
+    silent: list[str] = field(default_factory=list)
 
     @property
     def count(self) -> int:
-        return 1 if self.own == [""] and not self.pooled else len(self.own) + 2
+        return len(self.own)
+
+    @property
+    def notes(self) -> list[str]:
+        """One line for the strata that are not watched."""
+        some = [repr(name) for name in self.silent[:SHOWN_STRATA]]
+        more = len(self.silent) - len(some)
+        named = ", ".join(some) + (f" and {more} more" if more else "")
+        return [f"strata not watched, too few reference rows: {named}"] if some else []
 
     def places(self, names: Sequence[str]) -> Cells:
-        if self.count == 1:
-            return np.zeros(len(names), np.int64)
+        """``(n,)`` tables; -1 where the stratum has none."""
         known = {name: place for place, name in enumerate(self.own)}
-        known |= dict.fromkeys(self.pooled, len(self.own))
-        return np.array([known.get(name, len(self.own) + 1) for name in names], np.int64)
+        return np.array([known.get(name, -1) for name in names], np.int64)
 
 
-def strata(names: Sequence[str]) -> Strata:
-    """From the calibration rows; a reference of one stratum has one table, whatever its size."""
+def strata(names: Sequence[str], expected: Iterable[str] = (), every: int = 1) -> Strata:
+    """From the calibration rows, of which one in ``every`` counts; traffic that knows no strata
+    has one table, whatever its size.
+
+    Args:
+        expected: strata that are named even if the reference has none of their rows.
+    """
     counted = Counter(names)
-    if set(counted) <= {""}:
+    everyone = {*counted, *expected}
+    if everyone <= {""}:
         return Strata()
-    own = sorted(name for name, rows in counted.items() if rows >= LEAST_STRATUM)
-    return Strata(own, sorted(set(counted) - set(own)))
+    own = sorted(name for name in everyone if counted[name] >= LEAST_STRATUM * every)
+    return Strata(own, sorted(everyone - {*own}))
+
+
+def thinning(known: Fit, cells: Cells, names: Sequence[str]) -> int:
+    """One event in how many of the first signal counts within its stratum, from ``(C, m)`` cells
+    and m strata."""
+    codes = np.unique(np.array(names), return_inverse=True)[1].astype(np.int64)
+    first = known.started[0].name if known.started else ""
+    found = [1]
+    for row, column in zip(cells, known.columns, strict=True):
+        usable = row >= 0
+        if column.signal == first and usable.any():
+            found.append(correlation_length(row[usable], codes[usable], column.ordered))
+    return max(found)
 
 
 def segments(labels: Sequence[Sequence[str]]) -> list[str]:
@@ -105,7 +132,7 @@ def panel(
     """Every signal with its share of the promise, calibrated."""
     columns = fit.columns
     signals: list[tuple[float, Signal]] = []
-    notes = [f"stratum {name!r} is pooled: too few rows" for name in reference.tables.pooled]
+    notes: list[str] = []
     maker = _Maker(columns, fit.groups, reference, seed, conditional)
     for kind in fit.started:
         whole = maker.make(kind, "", np.ones(reference.cells.shape[1], bool))

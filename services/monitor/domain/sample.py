@@ -39,6 +39,7 @@ class Sample:
         latency_s: of the whole answer; nan for an answer from a cache.
         labels: the tenant's, only those by which the traffic is watched apart.
         stratum: within which the traffic is one kind of draw, e.g. `strata.season`; "" = always.
+        at: seconds since 1970.
     """
 
     generation_id: str
@@ -55,6 +56,7 @@ class Sample:
     retrieval_score: float = math.nan
     labels: Mapping[str, str] = field(default_factory=dict)
     stratum: str = ""
+    at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from services.monitor.domain.copies import copies, natural
 from services.monitor.domain.detector import BLOCK
 from services.monitor.domain.fitting import Fit, Flags, Table, fit
-from services.monitor.domain.intake import DUPLICATES, Reason
-from services.monitor.domain.panel import Calibration, Panel, panel, strata
+from services.monitor.domain.intake import DUPLICATES, Reason, copy
+from services.monitor.domain.panel import Calibration, Panel, Strata, panel, strata, thinning
 from services.monitor.domain.partition import Cells, unit
 from services.monitor.domain.sample import CellShift
 from services.monitor.domain.signal import Signal
@@ -101,61 +101,76 @@ def score(reference: Part, stream: Part, average_run_length: float, seed: int) -
         TooFew: fewer than 30 reference events are left.
     """
     first, latter = _once(reference), _once(stream)
-    before, after = _near(reference, first), _near(stream, latter)
+    before, after = _near(reference), _near(stream)
     thirds = max(1, len(first) // 3)
     repeats = not _embedded(reference) or natural(
         unit(reference.vectors[first[:thirds]][:FIT_ROWS])
     )
-    kept = first if repeats else first[~before]
-    rows = latter if repeats else latter[~after]
+    kept = first if repeats else first[~before[first]]
+    rows = latter if repeats else latter[~after[latter]]
     if len(kept) < LEAST_REFERENCE:
         raise TooFew(len(kept))
     size = min(FIT_ROWS, len(kept) // 3)
     known = fit(_table(reference, kept[:size]), seed, repeats)
-    found = _panel(known, reference, kept[size:], (before, first), average_run_length, seed)
-    tables = strata([reference.strata[place] for place in kept[size:]])
-    cells = _assign(known, stream, rows)
+    tables = _tables(known, reference, kept[size:], stream)
+    notes = tables.notes + _left_out(reference, stream, (first, latter), (kept, rows), repeats)
+    if not tables.own:
+        return Verdict([], [], notes)
+    copied = _copied(reference, first, before)
+    found = _panel(known, reference, tables, kept[size:], copied, average_run_length, seed)
+    cells, everyone = _assign(known, stream, rows), np.arange(len(stream))
     alarms: list[Found] = []
     watched: list[Watched] = []
     for signal in found.signals:
         if signal.name == DUPLICATES.name:
-            mine, places = after[None, :].astype(np.int64), latter
+            mine, places = _copied(stream, latter, after)[None, :], everyone
         else:
             mine, places = cells[[channel.column for channel in signal.channels]], rows
         chosen = _chosen(signal, mine, stream, places)
-        names = [stream.strata[place] for place in places[chosen]]
+        strata_of = tables.places(_strata(stream, places[chosen]))
+        chosen, strata_of = chosen[strata_of >= 0], strata_of[strata_of >= 0]
         clusters = cells[0, chosen] if signal.groups > 1 else chosen
-        inside = signal.tables(tables.places(names), clusters)
+        inside = signal.tables(strata_of, clusters)
         rang = _run(signal, mine[:, chosen], inside, places[chosen], stream)
         alarms += rang[0]
         watched.append(rang[1])
     alarms.sort(key=lambda alarm: alarm.t)
-    notes = found.notes + _left_out(reference, stream, (first, latter), (kept, rows), repeats)
-    return Verdict(alarms, watched, notes)
+    return Verdict(alarms, watched, found.notes + notes)
 
 
 def _panel(
     known: Fit,
     reference: Part,
+    tables: Strata,
     rows: Cells,
-    every: tuple[Flags, Cells],
+    copied: Cells,
     average_run_length: float,
     seed: int,
 ) -> Panel:
-    near, first = every
-    tables = strata([reference.strata[place] for place in rows])
     reasons: Sequence[Reason] = (DUPLICATES,) if _embedded(reference) else ()
+    places, everyone = tables.places(_strata(reference, rows)), tables.places(reference.strata)
+    rows, places = rows[places >= 0], places[places >= 0]
     calibration = Calibration(
         cells=_assign(known, reference, rows),
-        strata=tables.places([reference.strata[place] for place in rows]),
+        strata=places,
         tables=tables,
         labels=[_labels(reference, int(place)) for place in rows],
-        intake=near[None, :].astype(np.int64),
-        intake_strata=tables.places([reference.strata[place] for place in first]),
+        intake=copied[None, everyone >= 0],
+        intake_strata=everyone[everyone >= 0],
         reasons=reasons,
         vectors=unit(reference.vectors[rows]) if _embedded(reference) else None,
     )
     return panel(known, calibration, average_run_length, seed, False)
+
+
+def _tables(known: Fit, reference: Part, rows: Cells, stream: Part) -> Strata:
+    names = _strata(reference, rows)
+    every = thinning(known, _assign(known, reference, rows), names)
+    return strata(names, stream.strata, every)
+
+
+def _strata(part: Part, places: Cells) -> list[str]:
+    return [part.strata[place] for place in places]
 
 
 def _run(
@@ -206,10 +221,15 @@ def _once(part: Part) -> Cells:
     return np.sort(places)
 
 
-def _near(part: Part, places: Cells) -> Flags:
-    if not _embedded(part):
-        return np.zeros(len(places), bool)
-    return copies(part.vectors[places])
+def _near(part: Part) -> Flags:
+    return copies(part.vectors) if _embedded(part) else np.zeros(len(part), bool)
+
+
+def _copied(part: Part, first: Cells, near: Flags) -> Cells:
+    """``(n,)`` places among ``DUPLICATES.labels``."""
+    again = np.ones(len(part), bool)
+    again[first] = False
+    return np.array([copy(*each) for each in zip(near, again, strict=True)], np.int64)
 
 
 def _embedded(part: Part) -> bool:
@@ -222,7 +242,7 @@ def _table(part: Part, places: Cells) -> Table:
         vectors=unit(part.vectors[places]),
         numbers=unknown | {name: column[places] for name, column in part.numbers.items()},
         words={name: [column[place] for place in places] for name, column in part.words.items()},
-        strata=[part.strata[place] for place in places],
+        strata=_strata(part, places),
     )
 
 

@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 PARTS: Final = ("night", "morning", "afternoon", "evening")
+SEASONS: Final = tuple(f"{day} {part}" for day in ("weekday", "weekend") for part in PARTS)
+WEEK_S: Final = 7 * 86_400
 
 
 def season(at: float) -> str:

@@ -4,8 +4,9 @@ The first third of the reference fits the partitions (500 events at most), the r
 them; reference and stream are the same kind of draw from the same traffic, or the detectors'
 promise is void. So one event per episode counts, near copies are left out (`copies`), of
 traffic that sticks to a topic one event in so many counts (`persistence`), and times of the
-day can have counts of their own (`panel.Strata`). The reference is taken once, after a
-promotion; it is never renewed by itself.
+day and week can have counts of their own (`panel.Strata`): then the reference lasts until each
+of them has its rows, a week at most, and what has none is left out. The reference is taken once,
+after a promotion; it is never renewed by itself.
 """
 
 from collections.abc import Sequence
@@ -25,12 +26,13 @@ from services.monitor.domain.fitting import (
 )
 from services.monitor.domain.held import Collected, Held
 from services.monitor.domain.intake import Intake
-from services.monitor.domain.panel import Calibration, Strata, panel, strata
+from services.monitor.domain.panel import Calibration, Strata, panel, strata, thinning
 from services.monitor.domain.partition import unit
 from services.monitor.domain.recent import Recent, fingerprint, recent
 from services.monitor.domain.sample import Alarm, Sample
 from services.monitor.domain.scatter import Scatter
 from services.monitor.domain.signal import Full, Signal, settle
+from services.monitor.domain.strata import SEASONS, WEEK_S
 from services.monitor.domain.telling import Lately, told
 
 __all__ = ["MEAN_LOGPROB", "PROMPT_EMBEDDING", "Alarm", "Sample", "Watch", "watch"]
@@ -38,8 +40,11 @@ __all__ = ["MEAN_LOGPROB", "PROMPT_EMBEDDING", "Alarm", "Sample", "Watch", "watc
 LEAST_REFERENCE = 30
 MOST_REFERENCE = 20_000
 FIT_ROWS = 500
+MOST_STRATUM = MOST_REFERENCE // len(SEASONS)
 EPISODES = 4096
-FORM = 2
+GATHERED = ("seasonal", "labels", "timed", "form")
+PROMISED = ("wanted", "average_run_length", "conditional")
+FORM = 3
 """Of the stored state; one of another form takes its reference anew."""
 
 
@@ -51,9 +56,12 @@ class Watch:
         wanted: reference events, a third of which (at most 500) fit.
         average_run_length: events to a false alarm, at least, over all signals.
         conditional: hold it for this very reference, not on average over references.
+        seasonal, labels, timed: the kinds of hours apart, by whose values the traffic is watched
+            apart, whether the latency is watched; what is held was gathered with these.
         natural: near copies stay in; None while the fit part is not complete.
         bare: watched without embeddings: the first answers all came without.
-        tables: strata that have counts of their own.
+        tables: strata that have counts of their own; strange: events of others, left out.
+        began: when its first answer was given, or when another week of the reference began.
         notes: why some signal does not watch.
         collected: reference events so far.
         calibration: its rows, until it is complete.
@@ -67,7 +75,11 @@ class Watch:
     wanted: int
     average_run_length: float
     conditional: bool = False
+    seasonal: bool = False
+    labels: list[str] = field(default_factory=list)
+    timed: bool = False
     form: int = 0
+    began: float = 0.0
     episodes: Recent = field(default_factory=lambda: recent(EPISODES))
     ring: Ring = field(default_factory=Ring)
     natural: bool | None = None
@@ -83,6 +95,7 @@ class Watch:
     duplicates: int = 0
     copies: int = 0
     unusable: int = 0
+    strange: int = 0
     lately: Lately = field(default_factory=Lately)
     scatter: Scatter = field(default_factory=Scatter)
 
@@ -112,17 +125,33 @@ class Watch:
             return ": ".join(["collecting reference", *amiss[:1]])
         return "alarmed" if self.latched else "watching"
 
+    @property
+    def remarks(self) -> list[str]:
+        """Why some signal or stratum is not watched."""
+        left_out = [f"{self.strange} answers of strata that are not watched"]
+        return [*self.notes, *self.tables.notes, *(left_out if self.strange else [])]
+
+    def under(self, newer: "Watch") -> "Watch":
+        """This one, not fitted yet, under the terms of ``newer``; that one when what is held was
+        gathered otherwise."""
+        if any(getattr(self, name) != getattr(newer, name) for name in GATHERED):
+            return newer
+        for name in PROMISED:
+            setattr(self, name, getattr(newer, name))
+        return self
+
     def observe(self, sample: Sample) -> list[Alarm]:
         """Fold one answered request of the champion; the alarms that it completes."""
-        if self.form != FORM:
-            self._renew()
-        if not self.episodes.add(sample.episode):
-            self.duplicates += 1
-            return []
+        self.began = self.began or sample.at
+        again = not self.episodes.add(sample.episode)
         usable = self._comparable(sample.vector)
         near = usable and not self.bare and self.ring.add(sample.vector)
-        block, watched = self._take_in(sample, near), None
-        if not usable:
+        if not self._asked_for(sample.stratum, sample.at):
+            return []
+        block, watched = self._take_in(sample, near, again), None
+        if again:
+            self.duplicates += 1
+        elif not usable:
             self.unusable += 1
         elif near and self.natural is False:
             self.copies += 1
@@ -130,15 +159,24 @@ class Watch:
             vector = sample.vector[:0] if self.bare else sample.vector
             self.held.add(sample, vector, near)
             if len(self.held.generations) >= self._due():
-                watched = self._advance()
+                watched = self._advance(sample.at)
         return self._settle(block, watched) if block or watched else []
 
-    def _renew(self) -> None:
-        """Begin again: the stored state is of another form."""
-        fresh = Watch(self.release, self.seed, self.wanted, self.average_run_length)
-        for name in ("held", "fit", "signals", "collected", "lately", "scatter"):
-            setattr(self, name, getattr(fresh, name))
-        self.form = FORM
+    def _over(self, at: float) -> bool:
+        """Whether the reference had its week."""
+        return self.seasonal and at - self.began >= WEEK_S
+
+    def _asked_for(self, stratum: str, at: float) -> bool:
+        """Whether the reference still takes this stratum's events, or has its rows."""
+        if not self.watching:
+            full = stratum and self.calibration.counts.get(stratum, 0) >= MOST_STRATUM
+            return not full or self._over(at)
+        if stratum in self.tables.own:
+            return True
+        if stratum not in self.tables.silent:
+            self.tables.silent.append(stratum)
+        self.strange += 1
+        return False
 
     def _comparable(self, vector: NDArray[np.float16]) -> bool:
         if self.bare:
@@ -155,7 +193,7 @@ class Watch:
         missing = self.wanted - self.collected
         return min(BLOCK, missing) if missing > 0 else BLOCK
 
-    def _advance(self) -> Block | None:
+    def _advance(self, at: float) -> Block | None:
         """The fit part, a block of the calibration or a watched block is complete: the latter."""
         if self.fit is None:
             self._fit()
@@ -169,8 +207,11 @@ class Watch:
             return Block(held, cells, table.vectors)
         self.collected += len(held.generations)
         self.calibration.add(held, cells)
-        if self.collected >= self.wanted:
-            self._complete(self.fit)
+        over = self._over(at)
+        if self.collected >= self.wanted or over:
+            self._complete(self.fit, over)
+            if not self.watching:
+                self.began = at if over else self.began
         return None
 
     def _fit(self) -> None:
@@ -187,32 +228,54 @@ class Watch:
         self.fit = fit(held.table(), self.seed, self.natural, held.prompts)
         self.collected = len(held.generations)
 
-    def _complete(self, known: Fit) -> None:
-        """Calibrate; a reference whose events are too much alike is collected on."""
-        rows = self.calibration
-        tables = strata(rows.strata)
-        reference = Calibration(
-            cells=rows.cells.astype(np.int64),
-            strata=tables.places(rows.strata),
-            tables=tables,
-            labels=rows.labels,
-            intake=np.array(self.intake.rows, np.int64).T,
-            intake_strata=tables.places(self.intake.strata),
-            vectors=unit(rows.vectors) if rows.vectors.size else None,
+    def _complete(self, known: Fit, over: bool) -> None:
+        """Calibrate. A reference whose events are too much alike is collected on, and until its
+        week is ``over`` one that lacks rows of some stratum."""
+        rows, expected = self.calibration, SEASONS if self.seasonal else ()
+        every = thinning(known, rows.cells.astype(np.int64), rows.strata)
+        tables = strata(rows.strata, expected, every)
+        whole = over or self.wanted >= MOST_REFERENCE
+        if not tables.own or (tables.silent and not whole):
+            self._collect_on(tables.notes)
+            return
+        found = panel(
+            known,
+            self._reference(tables),
+            self.average_run_length,
+            self.seed,
+            self.conditional,
         )
-        found = panel(known, reference, self.average_run_length, self.seed, self.conditional)
-        self.notes = found.notes
         first = known.started[0].name if known.started else ""
         if all(signal.name != first for signal in found.signals) and self.wanted < MOST_REFERENCE:
-            self.wanted = min(2 * self.wanted, MOST_REFERENCE)
+            self._collect_on(found.notes)
             return
-        self.signals, self.tables = found.signals, tables
+        self.signals, self.tables, self.notes = found.signals, tables, found.notes
+        self.wanted = min(self.wanted, self.collected)
         self.calibration = Collected()
         self.intake = Intake()
 
-    def _take_in(self, sample: Sample, near: bool) -> Intake | None:
+    def _collect_on(self, notes: list[str]) -> None:
+        self.notes = notes
+        self.wanted = min(2 * self.wanted, MOST_REFERENCE)
+
+    def _reference(self, tables: Strata) -> Calibration:
+        """What was collected of the strata that have tables."""
+        rows, places = self.calibration, tables.places(self.calibration.strata)
+        intake, taken = np.array(self.intake.rows, np.int64).T, tables.places(self.intake.strata)
+        inside, vectors = places >= 0, rows.vectors
+        return Calibration(
+            cells=rows.cells[:, inside].astype(np.int64),
+            strata=places[inside],
+            tables=tables,
+            labels=[rows.labels[place] for place in np.flatnonzero(inside)],
+            intake=intake[:, taken >= 0],
+            intake_strata=taken[taken >= 0],
+            vectors=unit(vectors[inside[: len(vectors)]]) if vectors.size else None,
+        )
+
+    def _take_in(self, sample: Sample, near: bool, again: bool) -> Intake | None:
         """Ten events of the intake, once they are complete and watched."""
-        self.intake.add(sample, near)
+        self.intake.add(sample, near, again)
         if not self.watching or len(self.intake.rows) < BLOCK:
             return None
         block, self.intake = self.intake, Intake()
@@ -281,17 +344,19 @@ def watch(
     wanted: int,
     average_run_length: float,
     conditional: bool = False,
+    seasonal: bool = False,
+    labels: Sequence[str] = (),
+    timed: bool = False,
 ) -> Watch:
-    """A new watch; its seed follows from the names, so that a replay draws the same.
-
-    Args:
-        conditional: hold the run length for this very reference, not on average over references.
-    """
+    """A new watch; its seed follows from the names, so that a replay draws the same."""
     return Watch(
         release=release,
         seed=fingerprint(f"{application}/{release}"),
         wanted=min(max(wanted, LEAST_REFERENCE), MOST_REFERENCE),
         average_run_length=average_run_length,
         conditional=conditional,
+        seasonal=seasonal,
+        labels=list(labels),
+        timed=timed,
         form=FORM,
     )

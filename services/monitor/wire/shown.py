@@ -63,7 +63,7 @@ def _collecting(name: str, watch: Watch, pace: Pace) -> pb.Signal:
         duplicates=watch.duplicates,
         unusable=watch.unusable,
         copies=watch.copies,
-        notes=watch.notes,
+        notes=watch.remarks,
         skipped=pace.skipped,
         stride=pace.stride,
     )
@@ -88,7 +88,7 @@ def _signal(name: str, watch: Watch, signal: Signal, pace: Pace, history: bool) 
         segment=signal.segment,
         unusable=watch.unusable,
         copies=watch.copies,
-        notes=[*watch.notes, *silenced],
+        notes=[*watch.remarks, *silenced],
         skipped=pace.skipped,
         stride=pace.stride,
     )

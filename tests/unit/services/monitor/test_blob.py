@@ -86,28 +86,26 @@ def test_a_pickle_is_refused() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_cuts_and_repeats_anywhere_give_the_same_alarms_at_the_same_events(seed: int) -> None:
-    """A process dies and thaws at random places; records come again after it."""
+def test_cuts_anywhere_give_the_same_alarms_at_the_same_events(seed: int) -> None:
+    """A process dies and thaws at random places."""
     random, traffic = np.random.default_rng(seed), Traffic(seed)
     samples = [
         replace(
-            traffic.sample(far=number > 260, logprob_shift=-0.4 * (number > 220)),
+            traffic.sample(far=number > 520, logprob_shift=-0.4 * (number > 480)),
             language=str(random.choice(["en", "de"])),
             latency_s=float(random.random()),
             stratum=str(random.choice(["day", "night"])),
         )
-        for number in range(360)
+        for number in range(620)
     ]
-    whole, cut = watch("support", "r", 120, 1_000), watch("support", "r", 120, 1_000)
+    whole, cut = watch("support", "r", 450, 1_000), watch("support", "r", 450, 1_000)
 
     expected = [alarm for sample in samples for alarm in whole.observe(sample)]
     found = []
-    for number, sample in enumerate(samples):
+    for sample in samples:
         found += cut.observe(sample)
         if random.random() < 0.2:
             cut = thaw(Watch, freeze(cut))
-            for again in samples[max(0, number - 5) : number + 1]:
-                assert cut.observe(again) == []
 
     assert expected
     assert found == expected

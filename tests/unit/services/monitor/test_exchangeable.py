@@ -78,10 +78,13 @@ def test_seasons_are_quarters_of_days_of_two_kinds() -> None:
 
 
 def test_strata_with_a_hundred_rows_have_counts_of_their_own() -> None:
-    found = strata(["day"] * 150 + ["night"] * 120 + ["feast"] * 3)
+    names = ["day"] * 250 + ["night"] * 120 + ["feast"] * 3
+    found = strata(names, expected=["dawn"])
 
-    assert found.places(["day", "night", "feast", "unheard of"]).tolist() == [0, 1, 2, 3]
-    assert strata([""] * 5).places(["", "x"]).tolist() == [0, 0]
+    assert found.places(["day", "night", "feast", "unheard of"]).tolist() == [0, 1, -1, -1]
+    assert found.silent == ["dawn", "feast"]
+    assert strata(names, every=2).own == ["day"]
+    assert strata([""] * 5).places(["", "x"]).tolist() == [0, -1]
 
 
 def test_segments_are_the_common_ones_that_are_not_all() -> None:

@@ -1,5 +1,7 @@
 """The detectors over a history: what is found, what is not, and what is refused."""
 
+import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -124,12 +126,36 @@ def test_a_reference_too_short_for_its_stickiness_is_said_and_nothing_rings() ->
     assert verdict.alarms == []
 
 
-def test_a_thin_stratum_is_pooled_and_said() -> None:
+def test_strata_without_reference_rows_are_not_watched_and_named() -> None:
     whole = history(12)
     whole["ref_stratum"] = np.where(np.arange(600) % 20 == 0, "night", "day")
-    whole["stratum"] = np.full(STREAM, "day")
+    whole["stratum"] = np.where(np.arange(STREAM) % 3 == 0, "feast", "day")
 
-    assert "stratum 'night' is pooled: too few rows" in offline.score(whole).notes
+    verdict = offline.score(whole)
+
+    assert "strata not watched, too few reference rows: 'feast', 'night'" in verdict.notes
+    assert max(one.events for one in verdict.watched) <= STREAM * 2 / 3
+    whole["ref_stratum"] = np.arange(600) % 7
+    with pytest.raises(Poison, match="nothing can be watched: strata not watched"):
+        offline.score(whole)
+
+
+@pytest.mark.parametrize(("share", "rings"), [(0.0, False), (0.5, True)])
+def test_retries_within_an_episode_ring_as_a_matter_of_the_data(share: float, rings: bool) -> None:
+    """Conversations of about three turns throughout; later a turn is often said again."""
+    alone, random = history(15), np.random.default_rng(15)
+    whole: dict[str, NDArray[Any]] = {}
+    for prefix, size in (("ref_", 600), ("", STREAM)):
+        turns = random.random(size) < 0.6
+        again = np.flatnonzero(turns & (random.random(size) < (0.0 if prefix else share)))
+        emb = alone[f"{prefix}emb"]
+        for place in again[again > 0]:
+            emb[place] = emb[place - 1]
+        whole |= {f"{prefix}emb": emb, f"{prefix}episode": np.cumsum(~turns)}
+
+    alarms = [(alarm.signal, alarm.cause) for alarm in offline.score(whole).alarms]
+
+    assert set(alarms) == ({("duplicates", "data")} if rings else set())
 
 
 def without(name: str) -> dict[str, NDArray[Any]]:
@@ -148,6 +174,10 @@ def without(name: str) -> dict[str, NDArray[Any]]:
         (history(1) | {"length": np.full(STREAM, -1.0)}, "'length' holds values below 0"),
         (history(1) | {"logprob": np.full(STREAM, "x")}, "'logprob' is <U1, not numbers"),
         (history(1) | {"latency_ms": np.full(STREAM, np.inf)}, "'latency_ms' holds inf"),
+        (history(1) | {"logprob": np.full(STREAM, 1e300)}, "'logprob' holds inf or its like"),
+        (history(1) | {"ref_emb": np.full((600, 24), 1e300)}, "'ref_emb': 600 rows hold nan, inf"),
+        (history(1) | {"emb": np.full((STREAM, 24), np.float32(1e30))}, "900 rows hold nan, inf"),
+        (history(1) | {"lang": np.full(STREAM, b"\xff")}, "'lang' holds bytes that are no UTF-8"),
         (history(1, reference=20), "20 independent reference events"),
         ({}, "no array to watch"),
         ({"stratum": np.ones(9), "ref_stratum": np.ones(9)}, "no array to watch"),
@@ -191,17 +221,76 @@ def test_csv_and_parquet_say_what_the_arrays_say(tmp_path: Path) -> None:
     assert found[0] == found[1] == found[2]
 
 
-def test_files_that_are_no_history_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "bad.npz").write_bytes(b"not a zip")
-    np.savez(tmp_path / "objects.npz", lang=np.array(["en", None], dtype=object))
-    pa.csv.write_csv(pa.table({"length": [1, 2]}), tmp_path / "no.csv")
+def npy(array: NDArray[Any]) -> bytes:
+    found = io.BytesIO()
+    np.save(found, array)
+    return found.getvalue()
 
-    for name, said in (
-        ("bad.npz", "cannot be read"),
-        ("objects.npz", "'lang' holds Python objects"),
-        ("no.csv", "'reference' is missing"),
-        ("absent.npz", "cannot be read"),
-        ("a.txt", "want .npz"),
-    ):
-        with pytest.raises(Poison, match=said):
-            files.read(tmp_path / name)
+
+def npz(member: bytes, damaged: bool = False) -> bytes:
+    """An archive of one member, ``emb.npy``."""
+    found = io.BytesIO()
+    with zipfile.ZipFile(found, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("emb.npy", member)
+    middle = 60 if damaged else 0
+    whole = found.getvalue()
+    return whole[:middle] + b"\xff" * (30 if damaged else 0) + whole[middle + 30 * damaged :]
+
+
+def csv(**columns: Any) -> bytes:
+    found = io.BytesIO()
+    pa.csv.write_csv(pa.table(columns), found)
+    return found.getvalue()
+
+
+def parquet(**columns: Any) -> bytes:
+    found = io.BytesIO()
+    pa.parquet.write_table(pa.table(columns), found)
+    return found.getvalue()
+
+
+ROWS = np.ones((900, 24), np.float32)
+HUGE = npy(ROWS).replace(b"(900, 24), }".ljust(40), b"(100000000000000, 24), }".ljust(40))
+MARKS = {"reference": [True, False]}
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "said"),
+    [
+        ("bad.npz", b"not a zip", "cannot be read"),
+        ("objects.npz", npz(npy(np.array(["en", None]))), "'emb' holds Python objects"),
+        ("huge.npz", npz(HUGE), "'emb' is cut short: .100000000000000, 24. do not fit"),
+        ("short.npz", npz(npy(ROWS)[:-99]), "'emb' cannot be read"),
+        ("shorter.npz", npz(npy(ROWS)[:-9999]), "'emb' is cut short"),
+        ("header.npz", npz(npy(ROWS)[:20]), "'emb' cannot be read"),
+        ("damaged.npz", npz(np.random.default_rng(1).bytes(999), damaged=True), "cannot be read"),
+        ("noarray.npz", npz(b"hello"), "'emb' cannot be read"),
+        ("no.csv", csv(length=[1, 2]), "'reference' is missing"),
+        ("from_one.csv", csv(**MARKS, emb_1=[1, 2], emb_2=[1, 2]), "'emb_0' is missing"),
+        ("number.parquet", parquet(**MARKS, emb=[1, 2]), "'emb' must hold lists of numbers"),
+        ("uneven.parquet", parquet(**MARKS, emb=[[1], [1, 2]]), "list of the same length"),
+        ("bad.parquet", b"PAR1" * 9, "cannot be read"),
+        ("a.txt", b"", "want .npz"),
+    ],
+)
+def test_a_file_that_is_no_history_is_refused(
+    tmp_path: Path, name: str, written: bytes, said: str
+) -> None:
+    (tmp_path / name).write_bytes(written)
+
+    with pytest.raises(Poison, match=said) as refused:
+        files.read(tmp_path / name)
+
+    assert refused.value.code == "bad_history"
+
+
+def test_a_table_that_is_too_large_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = parquet(reference=[True] * 50_000, length=[1] * 50_000)
+    (tmp_path / "h.parquet").write_bytes(small)
+    monkeypatch.setattr(files, "MOST_BYTES", 100_000)
+
+    assert len(small) < 100_000
+    with pytest.raises(Poison, match="unpacks to more"):
+        files.read(tmp_path / "h.parquet")

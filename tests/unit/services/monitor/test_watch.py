@@ -1,11 +1,14 @@
 """A release under watch: reference, alarms and their evidence."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pytest
 
+from services.monitor.domain.sample import Sample
+from services.monitor.domain.strata import season
 from services.monitor.domain.watch import MEAN_LOGPROB, PROMPT_EMBEDDING, Alarm, Watch, watch
 
 from .traffic import Traffic
@@ -273,15 +276,86 @@ def test_sticky_topics_lengthen_the_reference_and_say_so() -> None:
     assert found.phase.startswith("collecting reference: prompt_embedding: too small")
 
 
-def test_a_state_of_another_form_takes_its_reference_anew() -> None:
-    traffic = Traffic(22)
-    found = after(400, traffic)
-    found.form = 1
+def apart(traffic: Traffic, stratum: str, topics: tuple[int, ...], at: float = 0.0) -> Sample:
+    """A prompt of one of the topics."""
+    sample, topic = traffic.sample(), int(traffic.random.choice(topics))
+    vector = traffic.centres[topic] + 0.7 * traffic.random.normal(size=len(sample.vector))
+    return replace(sample, vector=vector.astype(np.float16), stratum=stratum, at=at)
 
-    assert found.observe(traffic.sample()) == []
 
-    assert not found.watching
-    assert found.progress == 1
+def test_strata_without_a_reference_are_left_out_and_said() -> None:
+    """Each of them steady: ranked among each other they would look like a change."""
+    topics, traffic = {"a": (0, 1), "b": (2, 3), "c": (4, 5)}, Traffic(22)
+    found = watch("support", "release-1", 300, 100_000)
+
+    alarms: list[Alarm] = []
+    for stratum in "a" * 500 + "b" * 500 + "c" * 500 + "b" * 500:
+        alarms += found.observe(apart(traffic, stratum, topics[stratum]))
+
+    assert alarms == []
+    assert found.strange == 1_500
+    assert found.remarks == [
+        "strata not watched, too few reference rows: 'b', 'c'",
+        "1500 answers of strata that are not watched",
+    ]
+    assert until_alarm(found, traffic, far=True) == []
+    rang = [found.observe(apart(traffic, "a", (6, 7))) for _ in range(60)]
+    assert any(rang)
+
+
+def test_a_reference_waits_for_each_stratum_that_it_sees() -> None:
+    traffic, found = Traffic(23), watch("support", "release-1", 150, 100_000)
+    for number in range(1_250):
+        found.observe(apart(traffic, "night" if number % 6 == 0 else "day", (0, 1, 2)))
+        if number == 500:
+            assert found.phase.endswith("too few reference rows: 'night'")
+
+    assert found.watching
+    assert found.tables.own == ["day", "night"]
+
+
+def test_by_season_the_reference_takes_a_week_and_no_hour_fills_it_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.monitor.domain.watch.MOST_STRATUM", 150)
+    traffic, monday = Traffic(24), datetime(2026, 11, 23, tzinfo=UTC).timestamp()
+    found = watch("support", "release-1", 300, 100_000, seasonal=True)
+
+    watching: list[int] = []
+    for hour in range(24 * 7 + 2):
+        at = monday + hour * 3_600
+        if season(at) == "weekend night":  # nobody asks
+            continue
+        for _ in range(9):
+            found.observe(apart(traffic, season(at), (0, 1, 2), at))
+        watching += [hour] if found.watching else []
+
+    assert watching[0] == 24 * 7
+    assert found.tables.silent == ["weekend night"]
+    assert len(found.tables.own) == 7
+    assert found.signals[0].calibrated <= 7 * 160
+
+
+def test_an_ordinary_conversation_does_not_ring_but_its_retries_do() -> None:
+    traffic, random = Traffic(25), np.random.default_rng(25)
+    found = watch("support", "release-1", 300, 10_000)
+    alarms: list[Alarm] = []
+
+    def turn(number: int) -> Sample:
+        """Of one of forty conversations, three turns each."""
+        slot = int(random.integers(40))
+        return replace(traffic.sample(), episode=f"{slot}-{number // 120}")
+
+    for number in range(2_500):
+        alarms += found.observe(turn(number))
+    assert alarms == []
+
+    for number in range(2_500, 2_600):
+        sample = turn(number)
+        for _ in range(3):
+            alarms += found.observe(sample)
+    assert [(alarm.signal, alarm.cause) for alarm in alarms] == [("duplicates", "data")]
+    assert "same episode" in [shift.cell for shift in alarms[0].cells[:2]]
 
 
 def test_a_promise_for_this_very_reference_is_kept_by_another_detector() -> None:

@@ -228,7 +228,7 @@ class Admission:
         """Whether the gateway has so many, and nobody has waited for them."""
         if self.under_way + places > self.most:
             return False
-        return not any(lane.waiting and lane.due(now_s) for lane in self.lanes.values())
+        return not any(lane.due(now_s) for lane in self.lanes.values())
 
     def _take(self, lane: Lane, places: int) -> None:
         """An application that rested does not save up turns."""

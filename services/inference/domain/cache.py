@@ -23,7 +23,9 @@ def key_of(application: str, release: Release, ask: Ask, wish: Sampling) -> Key 
     All that the request asks for is in it, all that only describes the request is not.
     A seed that the request does not name is drawn from its id, and greedy answers ignore it.
     """
-    if wish.temperature > 0:
+    provider = release.engine.provider
+    told = provider is None or "temperature" not in provider.omit
+    if wish.temperature > 0 or not told:
         return None
     asked = replace(
         ask, episode_id="", subject="", labels={}, retrieval_score=None, guard_verdict=""

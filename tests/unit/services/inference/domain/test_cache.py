@@ -2,7 +2,7 @@ from dataclasses import replace
 
 from services.inference.domain.cache import OVERHEAD_BYTES, Cache, Key, Pieces, key_of, merged
 from services.inference.domain.generation import Ask, Delta, Finish, sampling
-from services.inference.domain.release import Decoding, Release
+from services.inference.domain.release import Decoding, Provider, Release
 from services.inference.domain.serving import Caching
 from tests.unit.services.inference.fakes import CANARY, CHAMPION, ask
 
@@ -22,6 +22,16 @@ def test_what_only_describes_a_request_does_not_part_equal_ones() -> None:
 
     assert first is not None
     assert key(ask(subject="bob", episode_id="2"), number=OTHER) == first
+
+
+def test_answers_of_a_provider_that_is_not_told_the_temperature_are_not_kept() -> None:
+    told = Provider("outside", "https://example.org/v1", "small")
+    untold = replace(told, omit=frozenset({"temperature"}))
+    releases = [
+        replace(CHAMPION, engine=replace(CHAMPION.engine, provider=each)) for each in (told, untold)
+    ]
+
+    assert [key(ask(), release=each) is not None for each in releases] == [True, False]
 
 
 def test_whatever_the_request_asks_for_parts_it_from_others() -> None:

@@ -75,8 +75,14 @@ class Providers(Protocol):
 class EngineHost(Protocol):
     """Puts engines in place."""
 
-    async def load(self, engine: Engine) -> None:
-        """Have ``engine`` loaded, from the artifact store where its files are not here yet.
+    def suits(self, digest: str, *, reuse: bool) -> bool:
+        """Whether the engine, if it is loaded, was loaded with this ``reuse``."""
+
+    async def load(self, engine: Engine, *, reuse: bool = False) -> None:
+        """Have ``engine`` loaded, from the artifact store where its files are not here yet. One
+        that is loaded answers until the new one does.
+
+        ``reuse``: it keeps the beginnings of prompts for those that begin alike.
 
         Raises:
             Retryable: the store or Triton is away.

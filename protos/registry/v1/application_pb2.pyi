@@ -23,7 +23,10 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Application(_message.Message):
-    """One task of one tenant, as declared by `perennial apply app.yaml`."""
+    """One task of one tenant, as declared by `perennial apply app.yaml`. What is left out, 0 or "" means
+    the default that its field names; without one it means what it says. Decoding and Provider stand in
+    common.proto, DatasetQuery in preprocessing_events.proto, Recipe in training_events.proto.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -171,28 +174,32 @@ Global___Admission: _TypeAlias = Admission  # noqa: Y015
 
 @_typing.final
 class Cache(_message.Message):
-    """Exact match, at temperature 0 only. Never shared between applications."""
+    """Of answers: exact match, at temperature 0 only. Never shared between applications."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ENABLED_FIELD_NUMBER: _builtins.int
     TTL_S_FIELD_NUMBER: _builtins.int
     ENTRIES_FIELD_NUMBER: _builtins.int
+    PREFIX_FIELD_NUMBER: _builtins.int
     enabled: _builtins.bool
     ttl_s: _builtins.float
     """default 600"""
     entries: _builtins.int
     """default 1000"""
+    prefix: _builtins.bool
+    """the engine keeps the beginnings of prompts, while no other application has it"""
     def __init__(
         self,
         *,
         enabled: _builtins.bool = ...,
         ttl_s: _builtins.float = ...,
         entries: _builtins.int = ...,
+        prefix: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["enabled", b"enabled", "entries", b"entries", "ttl_s", b"ttl_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enabled", b"enabled", "entries", b"entries", "prefix", b"prefix", "ttl_s", b"ttl_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -420,6 +427,7 @@ class DriftPolicy(_message.Message):
     LEAST_GAIN_FIELD_NUMBER: _builtins.int
     SEASONAL_FIELD_NUMBER: _builtins.int
     CONDITIONAL_FIELD_NUMBER: _builtins.int
+    FIRST_RUN_S_FIELD_NUMBER: _builtins.int
     reference_events: _builtins.int
     """default 500; a third fits, two thirds calibrate"""
     average_run_length: _builtins.float
@@ -441,11 +449,13 @@ class DriftPolicy(_message.Message):
     cost_budget: _builtins.float
     """of training in any 30 days; 0 = no bound"""
     least_gain: _builtins.float
-    """nats per token that the champion must have lost on corrected answers; 0 = not asked"""
+    """nats per token that corrected or low-rated answers must have lost since the drift began; 0 = not asked"""
     seasonal: _builtins.bool
     """strata: time of day by weekday or weekend"""
     conditional: _builtins.bool
     """hold the run length for this very reference (slower), not on average over references"""
+    first_run_s: _builtins.float
+    """that a training run is taken to last before one is done; default 3600"""
     @_builtins.property
     def segment_labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """labels by whose values the traffic is watched apart; language always is"""
@@ -467,10 +477,11 @@ class DriftPolicy(_message.Message):
         least_gain: _builtins.float = ...,
         seasonal: _builtins.bool = ...,
         conditional: _builtins.bool = ...,
+        first_run_s: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "average_run_length", b"average_run_length", "campaign_budget", b"campaign_budget", "conditional", b"conditional", "cooldown_s", b"cooldown_s", "cost_budget", b"cost_budget", "cost_per_hour", b"cost_per_hour", "least_gain", b"least_gain", "new_rows", b"new_rows", "quiet_from_hour", b"quiet_from_hour", "quiet_to_hour", b"quiet_to_hour", "reference_events", b"reference_events", "seasonal", b"seasonal", "segment_labels", b"segment_labels"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "average_run_length", b"average_run_length", "campaign_budget", b"campaign_budget", "conditional", b"conditional", "cooldown_s", b"cooldown_s", "cost_budget", b"cost_budget", "cost_per_hour", b"cost_per_hour", "first_run_s", b"first_run_s", "least_gain", b"least_gain", "new_rows", b"new_rows", "quiet_from_hour", b"quiet_from_hour", "quiet_to_hour", b"quiet_to_hour", "reference_events", b"reference_events", "seasonal", b"seasonal", "segment_labels", b"segment_labels"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -8,7 +8,10 @@ from services.inference.domain.release import Engine
 class Borrowed:
     """An engine host that touches neither Triton nor files: the owner does."""
 
-    async def load(self, engine: Engine) -> None:
+    def suits(self, digest: str, *, reuse: bool) -> bool:
+        return True
+
+    async def load(self, engine: Engine, *, reuse: bool = False) -> None:
         raise Retryable("the first process has not loaded it yet")
 
     async def unload(self, digest: str) -> None:

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 import grpc
 import structlog
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2, service_pb2_grpc
 from tritonclient.grpc import service_pb2 as kserve
-from tritonclient.grpc import service_pb2_grpc
 
 from libs.artifacts.store import ArtifactStore, sha256_of_file
 from libs.faults import Poison, Retryable
@@ -26,6 +27,8 @@ log = structlog.get_logger()
 
 REPOSITORY_HEADER: Final = "triton-grpc-protocol-perennial-repository"
 """Triton runs with --grpc-restricted-protocol=model-repository:perennial-repository=TOKEN."""
+REUSE: Final = "prefix_reuse"
+"""The model's parameter, "true" or "false"."""
 AWAY: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
 
 
@@ -49,23 +52,31 @@ class TritonHost:
     gpus: Gpus | None = None
     keep_engines: int = 4
     files: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _reuse: dict[str, bool] = field(default_factory=dict)
 
-    async def load(self, engine: Engine) -> None:
+    def suits(self, digest: str, *, reuse: bool) -> bool:
+        if digest not in self._reuse:  # a process before this one loaded it
+            self._reuse[digest] = _reuses(self.model_repository / model_name(digest))
+        return self._reuse[digest] == reuse
+
+    async def load(self, engine: Engine, *, reuse: bool = False) -> None:
         async with self.room.taken(engine):
             try:
                 async with self.files:
-                    await asyncio.to_thread(self._place, engine)
+                    await asyncio.to_thread(self._place, engine, reuse)
             except OSError as error:
                 raise Retryable(f"{engine.model_name}: {error}") from error
             stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self.channel)
             request = kserve.RepositoryModelLoadRequest(model_name=engine.model_name)
             await self._control(stub.RepositoryModelLoad, request)
+        self._reuse[engine.digest] = reuse
         log.info("engine.placed", model=engine.model_name)
 
     async def unload(self, digest: str) -> None:
         stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self.channel)
         request = kserve.RepositoryModelUnloadRequest(model_name=model_name(digest))
         await self._control(stub.RepositoryModelUnload, request)
+        self._reuse.pop(digest, None)
         await asyncio.to_thread(self._clear, digest)
 
     async def _control(self, call: Any, request: Any) -> None:
@@ -77,7 +88,7 @@ class TritonHost:
                 raise Retryable(f"triton: {details}") from error
             raise Poison(f"triton: {details}", code="engine_refused") from error
 
-    def _place(self, engine: Engine) -> None:
+    def _place(self, engine: Engine, reuse: bool) -> None:
         """Fetch the files and write the model directory, each whole or not at all."""
         if engine.runtime == TENSORRT_LLM:
             gpu_model.insist_on_gpus(self.gpus)
@@ -86,7 +97,7 @@ class TritonHost:
         self._fetch(engine.weights, home / _weights(engine))
         self._fetch(engine.tokenizer, home / "tokenizer.json")
         os.utime(home)
-        self._write_model(engine, home)
+        self._write_model(engine, home, reuse)
         self._prune(spare=home)
 
     def _fetch(self, file: File, path: Path) -> None:
@@ -94,7 +105,7 @@ class TritonHost:
             return
         self.store.get_file(artifact(file), path)
 
-    def _write_model(self, engine: Engine, home: Path) -> None:
+    def _write_model(self, engine: Engine, home: Path, reuse: bool) -> None:
         target = self.model_repository / engine.model_name
         partial = self.model_repository / f".{engine.model_name}.part"
         shutil.rmtree(partial, ignore_errors=True)
@@ -102,6 +113,7 @@ class TritonHost:
         values = {
             "name": engine.model_name,
             "tokenizer": str((home / "tokenizer.json").resolve()),
+            REUSE: str(reuse).lower(),
         }
         try:
             if engine.runtime == TENSORRT_LLM:
@@ -134,3 +146,12 @@ class TritonHost:
 
 def _weights(engine: Engine) -> str:
     return "engine.tar" if engine.runtime == TENSORRT_LLM else "model.gguf"
+
+
+def _reuses(model: Path) -> bool:
+    try:
+        text = (model / "config.pbtxt").read_text()
+        config = text_format.Parse(text, model_config_pb2.ModelConfig())
+    except (OSError, text_format.ParseError):
+        return False
+    return bool(config.parameters[REUSE].string_value == "true")

@@ -1,9 +1,24 @@
 """Which engines answer here, and how busy each is."""
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+from services.inference.domain.release import Table
+
+
+def reusing(tables: Sequence[Table]) -> frozenset[str]:
+    """Digests of the engines that may keep the beginnings of prompts: those of one application
+    alone, which wants it. How soon another one is answered would tell what was asked before."""
+    users: defaultdict[str, set[str]] = defaultdict(set)
+    for table in tables:
+        for release in table.releases:
+            users[release.engine.digest].add(table.application)
+    wanting = {table.application for table in tables if table.serving.caching.prefix}
+    return frozenset(
+        digest for digest, names in users.items() if len(names) == 1 and names <= wanting
+    )
 
 
 @dataclass(slots=True)

@@ -38,11 +38,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Caching:
-    """Of whole answers at temperature 0."""
+    """Of whole answers at temperature 0; ``prefix``: of prompts' beginnings, in the engine."""
 
     enabled: bool = False
     ttl_s: float = 600.0
     entries: int = 1000
+    prefix: bool = False
 
 
 @dataclass(frozen=True, slots=True)

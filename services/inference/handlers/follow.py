@@ -12,7 +12,7 @@ from libs.events.topics import ENGINE_LOADED
 from libs.faults import Poison, Retryable
 from libs.runtime.clock import Clock
 from services.inference.domain.generation import Finish, Sampling
-from services.inference.domain.loaded import LoadedEngines
+from services.inference.domain.loaded import LoadedEngines, reusing
 from services.inference.domain.release import Engine, Provider
 from services.inference.ports import EngineFailed, EngineHost, Generator, Journal, Routing
 from services.inference.wire.events import engine_loaded
@@ -83,6 +83,7 @@ class FollowRouting:
     drop: Callable[[str], None] = _nothing
     _outside: dict[str, str | None] = field(default_factory=dict)
     _wanted: dict[str, Engine] = field(default_factory=dict)
+    _reusing: frozenset[str] = frozenset()
     _attended: dict[str, _Attendance] = field(default_factory=dict)
     _reported: dict[tuple[str, str, str], str | None] = field(default_factory=dict)
     _failed: asyncio.Future[None] | None = None
@@ -90,6 +91,7 @@ class FollowRouting:
     def changed(self) -> None:
         """Routing changed: attend to what is wanted now."""
         engines = [r.engine for table in self.routing.tables() for r in table.releases]
+        self._reusing = reusing(self.routing.tables())
         self._wanted = {e.digest: e for e in engines if e.provider is None}
         self._outside = {e.digest: self.why_not(e.provider) for e in engines if e.provider}
         for digest in self._wanted:
@@ -159,14 +161,19 @@ class FollowRouting:
                 self.loaded.mark(digest, ready=False)
                 self.drop(digest)
                 continue
+            elif not self._suits(digest):  # it answers meanwhile, and is looked after
+                wait_s = min(await self._load(engine, attendance), wait_s)
             await _woken(attendance.wake, wait_s)
+
+    def _suits(self, digest: str) -> bool:
+        return self.host.suits(digest, reuse=digest in self._reusing)
 
     async def _load(self, engine: Engine, attendance: _Attendance) -> float:
         """Adopt the engine if it answers already, else load it; returns when to look again."""
         started_s = self.clock.monotonic()
         try:
-            if not await self._answers(engine.digest):
-                await self.host.load(engine)
+            if not (self._suits(engine.digest) and await self._answers(engine.digest)):
+                await self.host.load(engine, reuse=engine.digest in self._reusing)
                 if not await self._answers(engine.digest):
                     raise Poison("loaded, but does not answer", code="probe_failed")
         except Retryable as error:
@@ -175,8 +182,9 @@ class FollowRouting:
                 log.warning("engine.load_waits", model=engine.model_name, error=str(error))
             return self.pace.away_s
         except Poison as error:
-            log.error("engine.load_failed", model=engine.model_name, error=str(error))
-            attendance.failure = f"{error.code}: {error}"
+            if attendance.failure != (failure := f"{error.code}: {error}"):
+                log.error("engine.load_failed", model=engine.model_name, error=str(error))
+            attendance.failure = failure
             self._report()
             return self.pace.refused_s
         attendance.failure, attendance.waits = None, ""

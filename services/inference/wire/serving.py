@@ -44,6 +44,7 @@ def _caching(policy: application.Cache) -> Caching:
         enabled=policy.enabled,
         ttl_s=_real(policy.ttl_s, usual.ttl_s),
         entries=policy.entries or usual.entries,
+        prefix=policy.prefix,
     )
 
 

@@ -36,6 +36,7 @@ class Cache:
     enabled: bool = False
     ttl_s: float = 0.0
     entries: int = 0
+    prefix: bool = later(False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 from services.registry.domain.bounds import Bound, insist, outside
 from services.registry.domain.policies import (
     Admission,
-    Cache,
     EnginePolicy,
     Objective,
     Provider,
@@ -68,7 +67,7 @@ def complete_serving(given: Serving) -> Serving:
             burst_tokens=asked.burst_tokens or burst,
             weight=asked.weight or 1.0,
         ),
-        cache=Cache(cache.enabled, cache.ttl_s or 600.0, cache.entries or 1000),
+        cache=replace(cache, ttl_s=cache.ttl_s or 600.0, entries=cache.entries or 1000),
         fallbacks=tuple(map(complete_provider, given.fallbacks)),
         sentinel=Sentinel(
             sentinel.every_s or 300.0, sentinel.probes, sentinel.average_run_length or 10_000.0

@@ -1,5 +1,6 @@
 """Repositories of TensorRT-LLM engines in a real Triton; the engine itself is a stand-in."""
 
+import json
 import shutil
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -235,7 +236,11 @@ async def test_the_gateway_unpacks_a_builders_tar_and_streams_from_it(
             room=Room(0, 0, lambda: 2**40),
             gpus=Gpus("26.07", "1.2.1", "sm_90", 1),
         )
-        await host.load(engine)
+        reuse = []
+        for wish in (False, True):
+            await host.load(engine, reuse=wish)
+            given = server.triton.model_repository / engine.model_name / "checkpoint/arguments.json"
+            reuse.append(json.loads(given.read_text())["kv_cache_config"]["enable_block_reuse"])
         asked = Sampling(max_tokens=64, temperature=0.0, top_p=1.0, seed=1)
         pieces = TritonGenerator(channel).generate(engine.digest, TEXT, asked, 30.0)
         told = [piece async for piece in pieces]
@@ -243,6 +248,7 @@ async def test_the_gateway_unpacks_a_builders_tar_and_streams_from_it(
 
     assert "".join(p.text for p in told if isinstance(p, Delta)).startswith(TEXT)
     assert isinstance(told[-1], Finish)
+    assert reuse == [False, True]
     assert not (server.triton.model_repository / engine.model_name).exists()
 
 

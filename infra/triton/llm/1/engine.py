@@ -24,7 +24,8 @@ class Engine:
 
     Args:
         parameters: of config.pbtxt: ``gguf``, the path of the weights; ``cache_size_gb``, the
-            upper bound of the key/value cache, GiB.
+            upper bound of the key/value cache, GiB; ``prefix_reuse``, "true" keeps whole blocks
+            of prompts for those that begin alike.
     """
 
     def __init__(self, parameters: Mapping[str, str]) -> None:
@@ -35,6 +36,7 @@ class Engine:
         values = 2 * shape["block_count"] * shape["attention.head_count_kv"] * width
         per_block = values * CACHE_BYTES_PER_VALUE * BLOCK_TOKENS
         self._blocks = max(8, int(cache_gb * 2**30 / per_block))
+        self._reuse = parameters.get("prefix_reuse") == "true"
         self._number = 0
         self.context_tokens = min(shape["context_length"], (self._blocks - 1) * BLOCK_TOKENS)
         self.build()
@@ -43,7 +45,7 @@ class Engine:
         """Load the weights; also the way back after ``step`` raised."""
         scheduler = genai.SchedulerConfig()
         scheduler.num_kv_blocks = self._blocks
-        scheduler.enable_prefix_caching = False
+        scheduler.enable_prefix_caching = self._reuse
         self._pipeline: Any = None
         self._pipeline = genai.ContinuousBatchingPipeline(self._gguf, scheduler, "CPU")
         self._eos = self._pipeline.get_config().eos_token_id

@@ -45,7 +45,8 @@ class Engine:
 
     Args:
         parameters: of config.pbtxt: ``adapters``, the directory below which adapters may lie,
-            "" for none.
+            "" for none; ``prefix_reuse``, "true" keeps blocks of prompts for those that begin
+            alike.
     Raises:
         RuntimeError: the engine was built for another host; the message says what differs.
     """
@@ -57,6 +58,8 @@ class Engine:
         self._arguments = yaml.safe_load((HERE / "model.yaml").read_text())
         del self._arguments["triton_config"]
         self._arguments["model"] = str(HERE.parent / self._arguments["model"])
+        reuse = parameters.get("prefix_reuse") == "true"
+        self._arguments["kv_cache_config"]["enable_block_reuse"] = reuse
         self.context_tokens = int(self._arguments["max_seq_len"])
         self._adapters = parameters.get("adapters", "")
         self._paths: dict[int, str] = {}

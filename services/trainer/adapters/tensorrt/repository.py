@@ -46,8 +46,8 @@ def write_llmapi(
 ) -> None:
     """One model directory.
 
-    ``config.pbtxt`` keeps ``${name}``, ``${tokenizer}`` and ``${adapters}`` for the host that
-    will serve it: see ``complete``.
+    ``config.pbtxt`` keeps ``${name}``, ``${tokenizer}``, ``${adapters}`` and ``${prefix_reuse}``
+    for the host that will serve it: see ``complete``.
 
     Args:
         templates: ``infra/triton``.
@@ -74,6 +74,7 @@ def complete(model: Path, name: str, tokenizer: Path, adapters: Path | None) -> 
     """Put a host's own values into a model directory's ``config.pbtxt``."""
     config = model / "config.pbtxt"
     values = {"name": name, "tokenizer": str(tokenizer), "adapters": str(adapters or "")}
+    values["prefix_reuse"] = "false"
     config.write_text(Template(config.read_text()).safe_substitute(values))
 
 

@@ -7,7 +7,13 @@ from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 MODELS = Path(__file__).parents[4] / "infra" / "triton"
-LLM = {"name": "llm-0123", "gguf": "/g", "tokenizer": "/t", "cache_size_gb": "0.3"}
+LLM = {
+    "name": "llm-0123",
+    "gguf": "/g",
+    "tokenizer": "/t",
+    "cache_size_gb": "0.3",
+    "prefix_reuse": "false",
+}
 
 
 def config(model: str, **values: str) -> ModelConfig:

@@ -170,12 +170,17 @@ class FakeHost:
     failures: list[Exception] = field(default_factory=list)
     loads: list[str] = field(default_factory=list)
     unloads: list[str] = field(default_factory=list)
+    reuse: dict[str, bool] = field(default_factory=dict)
 
-    async def load(self, engine: Engine) -> None:
+    def suits(self, digest: str, *, reuse: bool) -> bool:
+        return self.reuse.get(digest, False) == reuse
+
+    async def load(self, engine: Engine, *, reuse: bool = False) -> None:
         self.loads.append(engine.digest)
         if self.failures:
             raise self.failures.pop(0)
         self.generator.engines.add(engine.digest)
+        self.reuse[engine.digest] = reuse
 
     async def unload(self, digest: str) -> None:
         self.unloads.append(digest)

@@ -216,7 +216,7 @@ async def test_every_declared_policy_reaches_the_table_and_the_topic(
 ) -> None:
     declared = Application(
         name="bank",
-        serving=Serving(admission=Admission(concurrency=4), cache=Cache(enabled=True)),
+        serving=Serving(admission=Admission(concurrency=4), cache=Cache(enabled=True, prefix=True)),
         objectives=[Objective(name="latency", threshold=2.5, target=0.95)],
         drift=DriftPolicy(segment_labels=["route"], seasonal=True, cost_per_hour=1.5),
         currency="EUR",
@@ -228,6 +228,7 @@ async def test_every_declared_policy_reaches_the_table_and_the_topic(
     table, applied = registry.last(ROUTING), registry.last(APPLICATION_APPLIED).application
     assert (table.serving.admission.concurrency, table.serving.admission.queue) == (4, 64)
     assert (table.serving.cache.enabled, table.serving.cache.ttl_s) == (True, 600)
+    assert table.serving.cache.prefix
     assert table.currency == "EUR"
     assert applied.objectives[0].period_s == 30 * 24 * 3600
     assert (list(applied.drift.segment_labels), applied.drift.seasonal) == (["route"], True)

@@ -71,6 +71,19 @@ async def test_a_loaded_engine_has_its_files_and_its_model_directory(world: Worl
     assert [path.name for path in model.parent.iterdir()] == [engine.model_name]
 
 
+async def test_how_an_engine_was_loaded_outlives_the_process(world: World) -> None:
+    engine = world.engine()
+    config = 'parameters { key: "prefix_reuse" value: { string_value: "${prefix_reuse}" } }'
+    (world.host.templates / "config.pbtxt").write_text(config)
+    assert world.host.suits(engine.digest, reuse=False)
+
+    await world.host.load(engine, reuse=True)
+
+    for each in (world.host, replace(world.host, _reuse={})):
+        assert each.suits(engine.digest, reuse=True)
+        assert not each.suits(engine.digest, reuse=False)
+
+
 async def test_files_that_are_here_are_not_fetched_again(world: World) -> None:
     engine = world.engine()
     await world.host.load(engine)

@@ -21,7 +21,12 @@ from services.trainer.ports import Source
 from tests.unit.services.trainer.tensorrt.plans import TEMPLATES, plan
 
 HERE = Gpus("26.07", "1.2.1", "sm_90", 1)
-VALUES = {"name": "llm-ab", "tokenizer": "/engines/ab/tokenizer.json", "adapters": ""}
+VALUES = {
+    "name": "llm-ab",
+    "tokenizer": "/engines/ab/tokenizer.json",
+    "adapters": "",
+    "prefix_reuse": "",
+}
 KEY = {
     "image": "26.07",
     "tensorrt_llm": "1.2.1",

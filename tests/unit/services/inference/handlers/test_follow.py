@@ -12,6 +12,7 @@ from services.inference.adapters.borrowed import Borrowed
 from services.inference.domain.generation import Delta, Finish, Sampling
 from services.inference.domain.loaded import LoadedEngines
 from services.inference.domain.release import Provider, Role, Route
+from services.inference.domain.serving import Caching, Serving
 from services.inference.handlers.follow import FollowRouting, Pace
 from services.inference.ports import EngineFailed, EngineHost
 from tests.unit.services.inference.fakes import (
@@ -169,6 +170,24 @@ async def test_an_engine_routed_again_while_it_retires_stays(world: World) -> No
 
     assert world.host.unloads == []
     assert world.host.loads == [DIGEST]
+
+
+async def test_an_engine_keeps_beginnings_while_one_application_alone_wants_that(
+    world: World,
+) -> None:
+    keeping = table(serving=Serving(caching=Caching(prefix=True)))
+    world.routing.set(keeping)
+
+    async with world.following():
+        await world.ready()
+        assert world.host.reuse == {DIGEST: True}
+        world.host.failures = [Poison("no room for both", code="no_memory")]
+        world.routing.set(keeping, table(application="other"))
+        await eventually(lambda: world.host.reuse == {DIGEST: False}, "loaded otherwise")
+        assert world.loaded.ready(DIGEST)
+
+    assert len(world.host.loads) == 3
+    assert all(report.ready for report in world.journal.loaded)
 
 
 async def test_each_release_of_a_new_campaign_is_reported(world: World) -> None:

@@ -88,7 +88,7 @@ class Settings(StatefulSettings):
     cache_max_bytes: int = Field(default=64 * 1024 * 1024, ge=0)
     """Of answers kept for applications that ask for a cache."""
     probe_every_s: float = Field(default=3.0, gt=0)
-    """Between two looks at an engine: one that gave nothing meanwhile is asked for a token."""
+    """Between two looks at an engine: each asks it for a token."""
     unload_grace_s: float = Field(default=60.0, ge=0)
     """For requests under way on an engine that is no longer routed; with several workers it is
     always waited for, as one does not see the others' requests."""

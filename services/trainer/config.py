@@ -38,7 +38,8 @@ class Settings(OperatorSettings, StatefulSettings):
     model_python: Path
     """Interpreter of the model environment; torch is not in this one."""
     base_model: Path
-    """Directory with config.json, model.safetensors, tokenizer.json, chat_template.jinja."""
+    """Directory with config.json, model.safetensors, tokenizer.json, chat_template.jinja; and
+    tokenizer_config.json, for the tokens that the template may write."""
     tensorrt: TensorRtSettings | None = None
     """Absent: engines are built for CPUs alone."""
     threads: int = Field(default=2, ge=1)

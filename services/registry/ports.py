@@ -1,6 +1,6 @@
 """What the registry asks of the outside: transactions, a catalogue to read, the log."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -192,7 +192,7 @@ class Store(Protocol):
 
 
 class Catalogue(Protocol):
-    """Reads. Lists go by the order of insertion, campaigns by the newest first."""
+    """Reads. Lists go by the order of insertion; releases, campaigns and engines newest first."""
 
     def applications(self, cut: Cut) -> Page[Applied]: ...
 
@@ -206,8 +206,7 @@ class Catalogue(Protocol):
 
     def prompts(self, application: str, cut: Cut) -> Page[KeptPrompt]: ...
 
-    def engines(self, application: str, cut: Cut) -> Page[KeptEngine]:
-        """Newest first."""
+    def engines(self, application: str, cut: Cut) -> Page[KeptEngine]: ...
 
     def approvals(self, application: str) -> Sequence[Approval]: ...
 
@@ -215,7 +214,10 @@ class Catalogue(Protocol):
 
     def campaign(self, campaign_id: str) -> KeptCampaign | None: ...
 
-    def transitions(self, campaign_id: str) -> Sequence[CampaignTransitioned]: ...
+    def transitions(
+        self, campaign_ids: Sequence[str]
+    ) -> Mapping[str, Sequence[CampaignTransitioned]]:
+        """Of each campaign, in order."""
 
     def table(self, application: str) -> Table | None: ...
 

@@ -44,6 +44,9 @@ class RegistryServicer(pb_grpc.RegistryServiceServicer):
         self._catalogue = catalogue
         self._replay = replay
 
+    def register(self, server: grpc.aio.Server) -> None:
+        pb_grpc.add_RegistryServiceServicer_to_server(self, server)
+
     async def ApplyApplication(
         self, request: pb.ApplyApplicationRequest, context: Context
     ) -> pb.ApplyApplicationResponse:
@@ -140,17 +143,19 @@ class RegistryServicer(pb_grpc.RegistryServiceServicer):
     async def GetCampaign(self, request: pb.GetCampaignRequest, context: Context) -> pb.Campaign:
         campaign_id = request.campaign_id
         kept = await _found(lambda: self._catalogue.campaign(campaign_id), "campaign")
-        transitions = await asyncio.to_thread(self._catalogue.transitions, campaign_id)
-        return messages.campaign(kept, transitions)
+        transitions = await asyncio.to_thread(self._catalogue.transitions, [campaign_id])
+        return messages.campaign(kept, transitions[campaign_id])
 
     async def ListCampaigns(
         self, request: pb.ListCampaignsRequest, context: Context
     ) -> pb.ListCampaignsResponse:
         def read() -> pb.ListCampaignsResponse:
             page = self._catalogue.campaigns(request.application, cut(request))
+            ids = [kept.state.campaign_id for kept in page.items]
+            transitions = self._catalogue.transitions(ids)
             return pb.ListCampaignsResponse(
                 campaigns=[
-                    messages.campaign(kept, self._catalogue.transitions(kept.state.campaign_id))
+                    messages.campaign(kept, transitions[kept.state.campaign_id])
                     for kept in page.items
                 ],
                 next_page_token=page.next_token,

@@ -72,7 +72,6 @@ class ListApplicationsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """default 50, at most 500"""
     page_token: _builtins.str
     def __init__(
         self,
@@ -96,7 +95,9 @@ class ListApplicationsResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     @_builtins.property
-    def applications(self) -> _containers.RepeatedCompositeFieldContainer[_registry_events_pb2.ApplicationApplied]: ...
+    def applications(self) -> _containers.RepeatedCompositeFieldContainer[_registry_events_pb2.ApplicationApplied]:
+        """oldest first"""
+
     def __init__(
         self,
         *,
@@ -260,7 +261,9 @@ class ListReleasesResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     @_builtins.property
-    def releases(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReleaseEntry]: ...
+    def releases(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReleaseEntry]:
+        """newest first"""
+
     def __init__(
         self,
         *,
@@ -308,7 +311,9 @@ class ListModelsResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     @_builtins.property
-    def models(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.ModelVersion]: ...
+    def models(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.ModelVersion]:
+        """oldest first"""
+
     def __init__(
         self,
         *,
@@ -393,7 +398,9 @@ class ListDatasetsResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     @_builtins.property
-    def datasets(self) -> _containers.RepeatedCompositeFieldContainer[Global___DatasetEntry]: ...
+    def datasets(self) -> _containers.RepeatedCompositeFieldContainer[Global___DatasetEntry]:
+        """oldest first"""
+
     def __init__(
         self,
         *,
@@ -543,7 +550,7 @@ class Campaign(_message.Message):
     campaign_id: _builtins.str
     application: _builtins.str
     kind: _builtins.str
-    """"operator", "retraining" or "proposal" """
+    """"operator", "retraining", "proposal" or "upgrade" """
     state: _builtins.str
     share: _builtins.float
     paused: _builtins.bool
@@ -628,7 +635,9 @@ class ListCampaignsResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     @_builtins.property
-    def campaigns(self) -> _containers.RepeatedCompositeFieldContainer[Global___Campaign]: ...
+    def campaigns(self) -> _containers.RepeatedCompositeFieldContainer[Global___Campaign]:
+        """newest first, with their transitions"""
+
     def __init__(
         self,
         *,
@@ -898,7 +907,6 @@ class ListEnginesRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     application: _builtins.str
-    """"" = of every application"""
     page_size: _builtins.int
     page_token: _builtins.str
     def __init__(

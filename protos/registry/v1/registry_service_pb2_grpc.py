@@ -28,6 +28,8 @@ if _version_not_supported:
 
 class RegistryServiceStub:
     """What runs, what ran, and why. Needs the operator token: metadata "authorization: Bearer TOKEN".
+    A list comes in pages: page_size is 50 by default and at most 500; next_page_token, "" with the last
+    page, is the next request's page_token. An empty application means all of them.
     """
 
     def __init__(self, channel):
@@ -135,6 +137,8 @@ class RegistryServiceStub:
 
 class RegistryServiceServicer:
     """What runs, what ran, and why. Needs the operator token: metadata "authorization: Bearer TOKEN".
+    A list comes in pages: page_size is 50 by default and at most 500; next_page_token, "" with the last
+    page, is the next request's page_token. An empty application means all of them.
     """
 
     def ApplyApplication(self, request, context):
@@ -364,6 +368,8 @@ def add_RegistryServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class RegistryService:
     """What runs, what ran, and why. Needs the operator token: metadata "authorization: Bearer TOKEN".
+    A list comes in pages: page_size is 50 by default and at most 500; next_page_token, "" with the last
+    page, is the next request's page_token. An empty application means all of them.
     """
 
     @staticmethod

@@ -28,7 +28,10 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RegistryServiceStub:
-    """What runs, what ran, and why. Needs the operator token: metadata "authorization: Bearer TOKEN"."""
+    """What runs, what ran, and why. Needs the operator token: metadata "authorization: Bearer TOKEN".
+    A list comes in pages: page_size is 50 by default and at most 500; next_page_token, "" with the last
+    page, is the next request's page_token. An empty application means all of them.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -61,7 +64,10 @@ class RegistryServiceStub:
 
 @_typing.type_check_only
 class RegistryServiceAsyncStub(RegistryServiceStub):
-    """What runs, what ran, and why. Needs the operator token: metadata "authorization: Bearer TOKEN"."""
+    """What runs, what ran, and why. Needs the operator token: metadata "authorization: Bearer TOKEN".
+    A list comes in pages: page_size is 50 by default and at most 500; next_page_token, "" with the last
+    page, is the next request's page_token. An empty application means all of them.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ApplyApplication: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ApplyApplicationRequest, _registry_service_pb2.ApplyApplicationResponse]  # type: ignore[assignment]
@@ -90,7 +96,10 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """A person vouches for a declared fallback; the other way is a proposal that ends without harm."""
 
 class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What runs, what ran, and why. Needs the operator token: metadata "authorization: Bearer TOKEN"."""
+    """What runs, what ran, and why. Needs the operator token: metadata "authorization: Bearer TOKEN".
+    A list comes in pages: page_size is 50 by default and at most 500; next_page_token, "" with the last
+    page, is the next request's page_token. An empty application means all of them.
+    """
 
     @_abc_1.abstractmethod
     def ApplyApplication(

@@ -33,9 +33,9 @@ from services.console.ports import Away
 T = TypeVar("T")
 
 OPS: Final = ".ops"
-PAGE: Final = 200
+PAGE: Final = 500
 CAMPAIGNS: Final = 8
-"""Per application: the newest, with all their transitions."""
+"""Per application: the newest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,30 +139,31 @@ class RegistryRpc:
 
     async def applications(self) -> Sequence[str]:
         request = registry_pb.ListApplicationsRequest(page_size=PAGE)
-        found = await self._call("ListApplications", request)
-        return sorted(one.application.name for one in found.applications)
+        found = await self._all("ListApplications", request, "applications")
+        return sorted(one.application.name for one in found)
 
     async def releases(self, application: str) -> Sequence[Release]:
         request = registry_pb.ListReleasesRequest(application=application, page_size=PAGE)
-        found = await self._call("ListReleases", request)
+        found = await self._all("ListReleases", request, "releases")
         listed = registry_pb.ListEnginesRequest(application=application, page_size=PAGE)
-        engines = (await self._call("ListEngines", listed)).engines
+        engines = await self._all("ListEngines", listed, "engines")
         gates = {one.built.engine.digest: one.built for one in reversed(engines)}
-        return [wire.release(one, gates.get(one.release.engine.digest)) for one in found.releases]
+        return [wire.release(one, gates.get(one.release.engine.digest)) for one in found]
 
     async def campaigns(self, application: str) -> Sequence[Campaign]:
-        request = registry_pb.ListCampaignsRequest(application=application, page_size=PAGE)
+        request = registry_pb.ListCampaignsRequest(application=application, page_size=CAMPAIGNS)
         found = await self._call("ListCampaigns", request)
-        listed = sorted(found.campaigns, key=lambda one: one.started_at.ToNanoseconds())
-        newest = listed[-CAMPAIGNS:]
-        return [wire.campaign(await self._whole(one)) for one in newest]
+        return [wire.campaign(one) for one in found.campaigns]
 
-    async def _whole(self, listed: registry_pb.Campaign) -> registry_pb.Campaign:
-        if listed.transitions:
-            return listed
-        request = registry_pb.GetCampaignRequest(campaign_id=listed.campaign_id)
-        found: registry_pb.Campaign = await self._call("GetCampaign", request)
-        return found
+    async def _all(self, method: str, request: Any, field: str) -> list[Any]:
+        """``field`` of every page."""
+        found: list[Any] = []
+        while True:
+            page = await self._call(method, request)
+            found += getattr(page, field)
+            if not page.next_page_token:
+                return found
+            request.page_token = page.next_page_token
 
     async def _call(self, method: str, request: Any) -> Any:
         stub = registry_grpc.RegistryServiceStub(await self.channels.to("registry.rpc"))

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -55,7 +55,7 @@ class SqlCatalogue:
         return self._page(sa.select(APPLICATIONS), cut, applied_of)
 
     def releases(self, application: str, cut: Cut) -> Page[KeptRelease]:
-        return self._page(_of(RELEASES, application), cut, _release_of)
+        return self._page(_of(RELEASES, application), cut, _release_of, newest_first=True)
 
     def models(self, application: str, cut: Cut) -> Page[Model]:
         return self._page(_of(MODELS, application), cut, _model_of)
@@ -88,11 +88,17 @@ class SqlCatalogue:
         found = sa.select(CAMPAIGNS).where(CAMPAIGNS.c.campaign_id == campaign_id)
         return self._one(found, campaign_of)
 
-    def transitions(self, campaign_id: str) -> Sequence[CampaignTransitioned]:
+    def transitions(
+        self, campaign_ids: Sequence[str]
+    ) -> Mapping[str, Sequence[CampaignTransitioned]]:
         t = TRANSITIONS.c
-        found = sa.select(t.event).where(t.campaign_id == campaign_id).order_by(t.sequence)
+        found = sa.select(t.event).where(t.campaign_id.in_(campaign_ids)).order_by(t.sequence)
+        made: dict[str, list[CampaignTransitioned]] = {each: [] for each in campaign_ids}
         with self._engine.connect() as connection:
-            return [codec.decode(CAMPAIGN_TRANSITIONED, row) for row in connection.scalars(found)]
+            for row in connection.scalars(found):
+                event = codec.decode(CAMPAIGN_TRANSITIONED, row)
+                made[event.campaign_id].append(event)
+        return made
 
     def table(self, application: str) -> Table | None:
         found = sa.select(ROUTING).where(ROUTING.c.application == application)

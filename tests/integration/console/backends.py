@@ -110,12 +110,16 @@ class SeededRegistry(registry_grpc.RegistryServiceServicer):
         return answer
 
     async def ListReleases(self, request: Any, context: Any) -> Any:
+        """The champion is on the second page."""
         answer = registry_pb.ListReleasesResponse()
         roles = [
-            (OLD, events_pb.ROLE_CHAMPION, 0.5),
             (NEW, events_pb.ROLE_CANARY, 0.5),
             (WORSE, events_pb.ROLE_UNSPECIFIED, 0.0),
         ]
+        if request.page_token:
+            roles = [(OLD, events_pb.ROLE_CHAMPION, 0.5)]
+        else:
+            answer.next_page_token = "second"
         for digest, role, share in roles:
             entry = answer.releases.add(role=role, share=share)
             entry.release.digest = digest
@@ -133,10 +137,8 @@ class SeededRegistry(registry_grpc.RegistryServiceServicer):
         return answer
 
     async def ListCampaigns(self, request: Any, context: Any) -> Any:
-        return registry_pb.ListCampaignsResponse(campaigns=self.campaigns)
-
-    async def GetCampaign(self, request: Any, context: Any) -> Any:
-        return next(one for one in self.campaigns if one.campaign_id == request.campaign_id)
+        newest = self.campaigns[::-1][: request.page_size]
+        return registry_pb.ListCampaignsResponse(campaigns=newest)
 
 
 class SeededMonitor(monitor_grpc.MonitorServiceServicer):

@@ -42,9 +42,9 @@ async def test_one_look_sees_every_backend(tmp_path: Path, brokers: str) -> None
     answers = (seen.topics, seen.applications, seen.releases, seen.campaigns, seen.signals)
     watched = (seen.alarms, seen.objectives, seen.decisions)
     assert [answer.away for answer in (*answers, *watched)] == [None] * 8
-    assert [len(one.transitions) for one in seen.campaigns.rows] == [7, 5, 9]
+    assert [len(one.transitions) for one in seen.campaigns.rows] == [9, 5, 7]
     newest_gates = [(one.identical, one.repeated) for one in seen.releases.rows]
-    assert newest_gates == [(0.9375, 16), (0.0, 0), (0.0, 0)]
+    assert newest_gates == [(0.0, 0), (0.0, 0), (0.9375, 16)]
     assert [one.cause for one in seen.alarms.rows] == ["input"]
     assert [one.verdict for one in seen.decisions.rows] == ["retrain"]
     assert [one.budget_left for one in seen.objectives.rows] == [0.27]

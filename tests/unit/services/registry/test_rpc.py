@@ -19,7 +19,12 @@ from protos.registry.v1.application_pb2 import (
     RolloutPolicy,
     Serving,
 )
-from protos.registry.v1.registry_events_pb2 import OPERATOR_ACTION_ABORT, ROLE_CHAMPION, Proposal
+from protos.registry.v1.registry_events_pb2 import (
+    OPERATOR_ACTION_ABORT,
+    ROLE_CANARY,
+    ROLE_CHAMPION,
+    Proposal,
+)
 from services.registry.rpc import RegistryServicer
 from tests.unit.services.registry import traffic
 from tests.unit.services.registry.flow import Registry, registry_at
@@ -159,7 +164,21 @@ async def test_a_foreign_page_token_is_refused(door: RegistryServicer, token: st
     assert refused.value.code == "bad_page_token"
 
 
-async def test_campaigns_are_listed_newest_first(
+async def test_releases_are_listed_newest_first(registry: Registry, door: RegistryServicer) -> None:
+    traffic.crown_first(registry)
+    registry.start()
+    traffic.to_canary(registry)
+
+    request = pb.ListReleasesRequest(application="bank", page_size=1)
+    newest = await door.ListReleases(request, NO_CONTEXT)
+    request.page_token = newest.next_page_token
+    oldest = await door.ListReleases(request, NO_CONTEXT)
+
+    assert [page.releases[0].role for page in (newest, oldest)] == [ROLE_CANARY, ROLE_CHAMPION]
+    assert oldest.next_page_token == ""
+
+
+async def test_campaigns_are_listed_newest_first_with_their_transitions(
     registry: Registry, door: RegistryServicer
 ) -> None:
     first = traffic.crown_first(registry)
@@ -168,7 +187,10 @@ async def test_campaigns_are_listed_newest_first(
     page = await door.ListCampaigns(pb.ListCampaignsRequest(application="bank"), NO_CONTEXT)
 
     assert [each.campaign_id for each in page.campaigns] == [second, first]
-    assert len(page.campaigns[1].transitions) == 5
+    assert [[t.sequence for t in each.transitions] for each in page.campaigns] == [
+        [1],
+        [1, 2, 3, 4, 5],
+    ]
     assert registry.last(CAMPAIGN_REQUESTED).collection == "bad"
 
 

@@ -17,7 +17,7 @@ from services.inference.adapters import triton
 from services.inference.adapters.engine_host import TritonHost
 from services.inference.adapters.room import Room
 from services.inference.domain.admission import Admission
-from services.inference.domain.generation import Ask, Delta, Finish, Message, Sampling
+from services.inference.domain.generation import Ask, Delta, Finish, Form, Message, Sampling
 from services.inference.domain.loaded import LoadedEngines
 from services.inference.domain.release import Decoding, Engine, Release, Role, Route, Table
 from services.inference.handlers.admit import Admit
@@ -117,6 +117,28 @@ class TestTritonGenerator(GeneratorContract):
             _ = [piece async for piece in pieces]
 
         assert failure.value.code == "deadline"
+
+
+async def test_a_schema_that_breaks_the_runtime_is_refused_and_the_others_answers_go_on(
+    channel: grpc.aio.Channel, placed: TritonHost, engine: Engine
+) -> None:
+    generator = triton.TritonGenerator(channel)
+    broken = sampling(form=Form('{"type":"string","pattern":"(?i)^yes$"}'))
+
+    async def refused() -> str:
+        with pytest.raises(Poison, match="cannot follow the schema") as refusal:
+            _ = [each async for each in generator.generate(engine.digest, PROMPT, broken, 60.0)]
+        return refusal.value.code
+
+    other = generator.generate(engine.digest, "Count: 1 2 3 4 5 6 7 8 9 10 11", sampling(60), 60.0)
+    pieces = [await anext(other)]
+    codes = [await refused(), await refused()]
+    pieces += [piece async for piece in other]
+
+    finish = pieces[-1]
+    assert codes == ["refused_by_engine"] * 2
+    assert isinstance(finish, Finish)
+    assert finish.completion_tokens == 60
 
 
 async def test_without_the_token_no_engine_can_be_loaded(

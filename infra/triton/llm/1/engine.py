@@ -56,16 +56,19 @@ class Engine:
         self._pipeline = None
 
     def admit(self, request: Any) -> None:
-        """Put a request into the batch."""
+        """Put a request into the batch, behind the tokens that it was given by an engine before.
+
+        What the engine cannot follow of its schema is known only when ``step`` raises.
+        """
         config = genai.GenerationConfig()
         config.eos_token_id = self._eos
         config.stop_token_ids = {self._eos}
-        config.max_new_tokens = request.max_tokens
+        config.max_new_tokens = request.max_tokens - request.num_output_tokens
         config.apply_chat_template = False
         config.logprobs = 1
         config.frequency_penalty = request.frequency_penalty
         config.presence_penalty = request.presence_penalty
-        config.min_new_tokens = request.min_tokens
+        config.min_new_tokens = max(0, request.min_tokens - request.num_output_tokens)
         if request.json_schema:
             guide = genai.StructuredOutputConfig()
             guide.json_schema = request.json_schema
@@ -78,7 +81,7 @@ class Engine:
             if request.top_k:
                 config.top_k = request.top_k
         self._number += 1
-        ids = openvino.Tensor(numpy.array([request.ids], dtype=numpy.int64))
+        ids = openvino.Tensor(numpy.array([request.ids + request.given], dtype=numpy.int64))
         request.handle = self._pipeline.add_request(self._number, ids, config)
 
     def step(self) -> None:

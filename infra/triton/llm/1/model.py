@@ -34,6 +34,8 @@ that the batch would use, so that many streams get several tokens at once. The p
 ``pause_per_answer_s`` sets another."""
 LONGEST_PAUSE_S = 0.25
 REBUILD_S = 5.0
+MAX_SCHEMAS = 256
+UNFOLLOWED = "the engine cannot follow the schema"
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
 
@@ -51,6 +53,7 @@ class TritonPythonModel:
         self._inbox: queue.Queue[Request | None] = queue.Queue()
         self._inside, self._lock = 0, threading.Lock()
         self._asked_at = self._step_s = 0.0
+        self._follows: dict[str, bool] = {}  # whether the runtime can, by schema
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run_engine, name="engine")
         self._thread.start()
@@ -94,32 +97,74 @@ class TritonPythonModel:
                 self._admit(active)
                 self._drop_left(active)
                 self._read(active)
-                self._step()
+                self._step(active)
             except Exception as error:
                 pb_utils.Logger.log_error(f"the engine failed: {error!r}")
                 self._fail(active, "the engine failed")
                 self._rebuild()
         self._fail([*active, *self._waiting()], "the engine stops")
 
-    def _step(self) -> None:
+    def _step(self, active: list[Request]) -> None:
         begun_s = time.monotonic()
-        self._engine.step()
+        try:
+            self._engine.step()
+        except Exception as error:
+            new = [one for one in active if self._is_new(one.json_schema)]
+            if not new:
+                raise
+            pb_utils.Logger.log_error(f"a schema broke the engine: {error!r}")
+            self._go_on_without(new[-1], active)
         self._step_s = time.monotonic() - begun_s
 
+    def _go_on_without(self, guilty: Request, active: list[Request]) -> None:
+        """Runtimes tell by a failing step that they cannot follow a schema, and stay broken. Who
+        came last with a new one is refused; the others are asked for anew, behind what they have.
+        Who is in the middle of a schema cannot be."""
+        self._learn(guilty.json_schema, follows=False)
+        active.remove(guilty)
+        self._end_badly(guilty, UNFOLLOWED, "INVALID_ARG")
+        lost = [one for one in active if one.json_schema and one.given]
+        active[:] = [one for one in active if one not in lost]
+        self._fail(lost, "the engine failed")
+        self._rebuild()
+        for request in active:
+            self._engine.admit(request)
+
+    def _is_new(self, schema: str) -> bool:
+        return bool(schema) and schema not in self._follows
+
+    def _learn(self, schema: str, *, follows: bool) -> None:
+        if len(self._follows) >= MAX_SCHEMAS:
+            self._follows.clear()
+        self._follows[schema] = follows
+
     def _admit(self, active: list[Request]) -> None:
-        """Take what waits; block while there is nothing to do."""
+        """Take what waits, but one new schema for each step; block while there is nothing to do."""
         while not self._stopping.is_set():
             try:
                 request = self._inbox.get(block=not active)
             except queue.Empty:
                 return
-            if request is not None:
-                active.append(request)  # first, so that a failing admission is answered
-                try:
-                    self._engine.admit(request)
-                except Refused as error:
-                    active.remove(request)
-                    self._end_badly(request, str(error), "INVALID_ARG")
+            if request is not None and self._enter(request):
+                active.append(request)
+                if self._is_new(request.json_schema):
+                    return
+
+    def _enter(self, request: Request) -> bool:
+        """Whether the engine takes it; otherwise it is answered. That is its own fault: nobody
+        else's answer is touched before the next step."""
+        try:
+            if self._follows.get(request.json_schema) is False:
+                raise Refused(UNFOLLOWED)
+            self._engine.admit(request)
+        except Refused as error:
+            self._end_badly(request, str(error), "INVALID_ARG")
+            return False
+        except Exception as error:
+            pb_utils.Logger.log_error(f"request not admitted: {error!r}")
+            self._end_badly(request, "the engine cannot take the request", "INVALID_ARG")
+            return False
+        return True
 
     def _waiting(self) -> list[Request]:
         """Everything that is in the inbox."""
@@ -151,6 +196,8 @@ class TritonPythonModel:
                 self._end_badly(request, str(error), "INVALID_ARG")
                 continue
             taken = self._take_tokens(request, ids, scores, reason)
+            if request.given and self._is_new(request.json_schema):
+                self._learn(request.json_schema, follows=True)
             if taken:
                 active.remove(request)
                 if not reason:
@@ -166,7 +213,7 @@ class TritonPythonModel:
         ready = ""
         for token, score in zip(ids, scores, strict=True):
             ready += request.text.push(token)
-            request.num_output_tokens += 1
+            request.given.append(token)
             request.logprob += score
             request.fresh.append((token, score))
             if request.text.stopped:

@@ -34,7 +34,8 @@ class Adapter:
 
 @dataclass(eq=False)
 class Request:
-    """What is asked, and how far the answer is. ``engine`` and ``model`` write the latter."""
+    """What is asked, and how far the answer is: ``given`` are its tokens. ``engine`` and ``model``
+    write the latter."""
 
     ids: list[int]
     max_tokens: int
@@ -59,11 +60,15 @@ class Request:
     sender: Any = None
     handle: Any = None
     text: Any = None
-    num_output_tokens: int = 0
+    given: list[int] = field(default_factory=list)
     logprob: float = 0.0
     fresh: list[tuple[int, float]] = field(default_factory=list)
     sent_at: float = 0.0
     ended: bool = False
+
+    @property
+    def num_output_tokens(self) -> int:
+        return len(self.given)
 
 
 def read(raw: Any, tokenizer: Any, render: Callable[..., str], context_tokens: int) -> Request:

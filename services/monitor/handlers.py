@@ -90,6 +90,11 @@ class Batch:
             _tell(name, outcomes)
         self.changed.clear()
 
+    def forget(self) -> None:
+        """Between two batches, when partitions are taken away: states come from the store again."""
+        self.held.clear()
+        self.followed.clear()
+
     def _held(self, name: str) -> Application:
         if name not in self.held:
             try:
@@ -136,7 +141,7 @@ class OnFeedbackJoined:
 
     def __call__(self, delivery: Delivery[FeedbackJoined]) -> None:
         now = delivery.produced_at.timestamp()
-        feedback = incoming.feedback(delivery.event)
+        feedback = incoming.feedback(delivery.event, now)
         name = incoming.application_name(delivery.event.application)
         self.batch.fold(delivery, name, lambda state: state.rate(feedback, now))
 

@@ -200,6 +200,9 @@ class RetrainingTriggered(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     NEW_ROWS_FIELD_NUMBER: _builtins.int
     COLLECTION_FIELD_NUMBER: _builtins.int
+    ROWS_SINCE_FIELD_NUMBER: _builtins.int
+    ROWS_UNTIL_FIELD_NUMBER: _builtins.int
+    SEGMENT_FIELD_NUMBER: _builtins.int
     campaign_id: _builtins.str
     """derived from the alarm: one alarm never starts two"""
     application: _builtins.str
@@ -208,7 +211,16 @@ class RetrainingTriggered(_message.Message):
     drift_event_id: _builtins.str
     reason: _builtins.str
     new_rows: _builtins.int
+    """distinct corrected answers, served from rows_since to rows_until"""
     collection: _builtins.str
+    segment: _builtins.str
+    """that drifted, "label=value"; "" = all traffic"""
+    @_builtins.property
+    def rows_since(self) -> _timestamp_pb2.Timestamp:
+        """500 answers before the alarm, or when its detectors began to watch"""
+
+    @_builtins.property
+    def rows_until(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
@@ -219,10 +231,13 @@ class RetrainingTriggered(_message.Message):
         reason: _builtins.str = ...,
         new_rows: _builtins.int = ...,
         collection: _builtins.str = ...,
+        rows_since: _timestamp_pb2.Timestamp | None = ...,
+        rows_until: _timestamp_pb2.Timestamp | None = ...,
+        segment: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rows_since", b"rows_since", "rows_until", b"rows_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "campaign_id", b"campaign_id", "collection", b"collection", "drift_event_id", b"drift_event_id", "new_rows", b"new_rows", "reason", b"reason", "release_digest", b"release_digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "campaign_id", b"campaign_id", "collection", b"collection", "drift_event_id", b"drift_event_id", "new_rows", b"new_rows", "reason", b"reason", "release_digest", b"release_digest", "rows_since", b"rows_since", "rows_until", b"rows_until", "segment", b"segment"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -522,14 +537,14 @@ class DecisionMade(_message.Message):
     verdict: Global___Verdict.ValueType
     cause: _builtins.str
     new_rows: _builtins.int
-    """distinct corrected answers"""
+    """distinct corrected answers, of the 500 before the alarm and later ones"""
     rows_wanted: _builtins.int
     expected_seconds: _builtins.float
-    """of the training run; 0 = unknown"""
+    """of the training run; DriftPolicy.first_run_s before the first"""
     expected_cost: _builtins.float
     """in the application's currency"""
     spent_cost: _builtins.float
-    """of training in the last 30 days"""
+    """of training in the last 30 days, runs under way at what was expected of them"""
     campaign_id: _builtins.str
     """when it begins one"""
     approval: _builtins.bool
@@ -540,7 +555,7 @@ class DecisionMade(_message.Message):
 
     @_builtins.property
     def loss_gain(self) -> _common_pb2.Interval:
-        """nats per token that the champion lost on corrected answers against its reference; absent = unknown"""
+        """nats per token that poor answers lost since rows_since, against poor ones before; absent = unknown"""
 
     @_builtins.property
     def rating_difference(self) -> _common_pb2.Interval:

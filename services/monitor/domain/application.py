@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from services.monitor.domain.benefit import LOW
 from services.monitor.domain.canary import Canary, canary
-from services.monitor.domain.cause import Probed
+from services.monitor.domain.cause import BEFORE_INPUT, HALF_WAY, Probed
 from services.monitor.domain.decision import Decision, drift_event_id
 from services.monitor.domain.generation import Feedback, Generation
 from services.monitor.domain.inquiry import Inquiry
@@ -126,12 +126,12 @@ class Application:
         self.decision.correct(feedback)
         if feedback.release == self.champion and not feedback.withdrawn:
             self._weigh(feedback)
-        return self._decide(now)
+        return self._conclude(now) + self._decide(now)
 
     def probe(self, probed: Probed, now: float) -> list[Outcome]:
         """Fold what a burst of probes said; one that comes too late changes nothing."""
         self.inquiry.probe(probed)
-        return self._conclude(now)
+        return self._conclude(now) + self._decide(now)
 
     def train(self, campaign: str, seconds: float, now: float) -> list[Outcome]:
         """Fold what a training run took."""
@@ -154,8 +154,6 @@ class Application:
     def _observe(self, release: Release, generation: Generation, now: float) -> list[Outcome]:
         if generation.role != "champion" or generation.outcome != "answered":
             return []
-        if generation.release == self.champion:
-            self.decision.standard.serve(generation.logprob, self.declared.drift.reference_events)
         mark = int(self.generations.ring[self.generations.cursor - 1])
         if not self.pace.take(mark, now, self.most_per_s):
             return []
@@ -163,20 +161,33 @@ class Application:
             release.watch = self._watch(generation.release)
         self.inquiry.wait(generation.release)
         alarms = release.watch.observe(_sample(generation, release.watch))
+        mine = self._mine(generation)
+        if mine and release.watch.watching:
+            self.decision.serve(min(generation.served_at, now))
         found: list[Outcome] = []
         for alarm in alarms:
-            event_id, mine = drift_event_id(self.name, alarm), self.champion in ("", alarm.release)
+            event_id = drift_event_id(self.name, alarm)
             if mine:
                 self.decision.ring(alarm, event_id)
             found += self.inquiry.ring(alarm, event_id, release.provider if mine else None, now)
         return found
 
     def _conclude(self, now: float) -> list[Outcome]:
-        closed = self.inquiry.conclude(now)
+        closed = self.inquiry.conclude(now, self._suspected)
         if closed is None:
             return []
         case, told = closed
         return [told, *self.decision.attribute(case, told.found, self.declared.drift, now)]
+
+    def _suspected(self) -> bool:
+        """Whether a signal that would be another cause than the input is half way to its alarm."""
+        release = self.releases.get(self.inquiry.case.release) if self.inquiry.case else None
+        signals = release.watch.signals if release is not None and release.watch is not None else []
+        return any(
+            signal.statistic > HALF_WAY * signal.threshold
+            for signal in signals
+            if signal.cause in BEFORE_INPUT and not signal.alarmed
+        )
 
     def _judge(self, at: float) -> list[Outcome]:
         self.clock = max(self.clock, at)
@@ -196,7 +207,13 @@ class Application:
         return found
 
     def _decide(self, now: float) -> list[Outcome]:
+        """Nothing begins while the cause of an alarm is looked for."""
+        if self.inquiry.case is not None:
+            return []
         return [*self.decision.decide(self.declared.drift, now)]
+
+    def _mine(self, generation: Generation) -> bool:
+        return self.champion in ("", generation.release)
 
     def _weigh(self, feedback: Feedback) -> None:
         """What the feedback says of the champion; a later version is not a second opinion."""
@@ -208,7 +225,7 @@ class Application:
             mark = fingerprint(feedback.generation_id)
             [slots] = np.nonzero(self.generations.ring == np.uint64(mark))
             if len(slots):
-                standard.blame(feedback.feedback_id, float(self.logprobs[slots[0]]))
+                self.decision.blame(feedback, float(self.logprobs[slots[0]]))
 
     def _watch(self, digest: str) -> Watch:
         drift = self.declared.drift

@@ -1,14 +1,15 @@
 """Would retraining help, and what would it cost: told before money is spent.
 
 The monitor sees no weights. What the champion lost is read from its own log-probabilities: those
-of answers that people corrected or rated low, against the mean of the answers of its reference;
-and from the ratings themselves, the latest against the first. Both intervals are normal ones at
-95 %, looked at after an alarm: an aid to a decision, not a test.
+of answers that people corrected or rated low since the drift began, against those of such answers
+before it (poor answers are less probable than others at any time); and from the ratings themselves,
+the latest against the first. Both intervals are normal ones at 95 %, looked at after an alarm: an
+aid to a decision, not a test.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -32,27 +33,46 @@ class Estimate:
     n: int
 
 
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Count, sum and sum of squares."""
+
+    n: int = 0
+    total: float = 0.0
+    squares: float = 0.0
+
+    def plus(self, values: Iterable[float]) -> "Moments":
+        some = list(values)
+        return Moments(
+            self.n + len(some), self.total + sum(some), self.squares + sum(x * x for x in some)
+        )
+
+    @property
+    def mean(self) -> float:
+        return self.total / self.n
+
+    @property
+    def error(self) -> float:
+        """Square of the mean's standard error; for two values or more."""
+        return max(0.0, self.squares - self.total * self.mean) / (self.n - 1) / self.n
+
+
 @dataclass(slots=True)
 class Standard:
     """One champion as people and its own probabilities judge it.
 
     Fields:
-        logprob_sum, logprobs: of the reference's answers, nats per token.
-        poor: feedback id -> log-probability of an answer that was corrected or rated low.
+        poor: feedback id -> log-probability of an answer that was corrected or rated low, nats per
+            token; the latest 500. served: when these were served, seconds since 1970.
+        usual: of those before, as long as no drift was known of.
         first, latest: ratings, the first 200 and the last 200 of those after them.
     """
 
-    logprob_sum: float = 0.0
-    logprobs: int = 0
     poor: dict[str, float] = field(default_factory=dict)
+    served: dict[str, float] = field(default_factory=dict)
+    usual: Moments = field(default_factory=Moments)
     first: list[float] = field(default_factory=list)
     latest: list[float] = field(default_factory=list)
-
-    def serve(self, logprob: float, wanted: int) -> None:
-        """Count an answer of the champion into its reference of ``wanted`` answers."""
-        if self.logprobs < wanted and math.isfinite(logprob):
-            self.logprob_sum += logprob
-            self.logprobs += 1
 
     def rate(self, rating: float) -> None:
         if len(self.first) < RATINGS:
@@ -60,18 +80,32 @@ class Standard:
         else:
             self.latest = [*self.latest, rating][-RATINGS:]
 
-    def blame(self, feedback_id: str, logprob: float) -> None:
-        """Note an answer that was not good; nan when its log-probability is not known."""
-        if math.isfinite(logprob):
-            self.poor[feedback_id] = logprob
-            for old in list(self.poor)[: len(self.poor) - KEPT]:
-                del self.poor[old]
+    def blame(self, feedback_id: str, logprob: float, served_at: float, since: float) -> None:
+        """Note an answer that was not good; nan when its log-probability is not known.
 
-    def loss_gain(self) -> Estimate | None:
-        """Nats per token that poor answers lost against the reference; None for too few."""
-        if self.logprobs < LEAST or len(self.poor) < LEAST:
-            return None
-        return _mean(self.logprob_sum / self.logprobs - np.array(list(self.poor.values())))
+        Args:
+            since: when the drift began; inf while there is none.
+        """
+        if not math.isfinite(logprob):
+            return
+        self.poor[feedback_id], self.served[feedback_id] = logprob, served_at
+        for old in list(self.poor)[: max(0, len(self.poor) - KEPT)]:
+            former, at = self.poor.pop(old), self.served.pop(old, since)
+            if at < since:
+                self.usual = self.usual.plus([former])
+
+    def judged(self, since: float) -> tuple[Moments, Moments]:
+        """Log-probabilities of poor answers: served from ``since`` on, and before it."""
+        served = [(self.served.get(name), each) for name, each in self.poor.items()]
+        now = (each for at, each in served if at is not None and at >= since)
+        before = (each for at, each in served if at is not None and at < since)
+        return Moments().plus(now), self.usual.plus(before)
+
+    def loss_gain(self, since: float) -> Estimate | None:
+        """Nats per token that poor answers lost since then; None for too few of either."""
+        now, before = self.judged(since)
+        lost = _apart(before, now)
+        return lost and replace(lost, n=now.n)
 
     def rating_difference(self) -> Estimate | None:
         """Latest ratings minus the first; None for too few."""
@@ -80,17 +114,17 @@ class Standard:
 
 def difference(latest: Sequence[float], former: Sequence[float]) -> Estimate | None:
     """Mean of ``latest`` minus mean of ``former``; None for less than 20 of either."""
-    if min(len(latest), len(former)) < LEAST:
-        return None
-    new, old = np.array(latest), np.array(former)
-    value = float(new.mean() - old.mean())
-    radius = Z * math.sqrt(new.var(ddof=1) / len(new) + old.var(ddof=1) / len(old))
-    return Estimate(value, value - radius, value + radius, len(new))
+    return _apart(Moments().plus(latest), Moments().plus(former))
 
 
 @dataclass(slots=True)
 class Run:
-    """A finished training run; ``rows``: new ones at its trigger, 0 when nobody knows."""
+    """A training run; ``rows``: new ones at its trigger, 0 when nobody knows.
+
+    Fields:
+        seconds: that it took, or is expected to take.
+        at: its end, or its trigger while it is under way; seconds since 1970.
+    """
 
     campaign: str
     seconds: float
@@ -103,24 +137,26 @@ class Runs:
     """What training has taken of late.
 
     Fields:
-        rows: campaign -> new rows at its trigger.
+        begun: campaign -> a run that was triggered and is not done. One that fails stays here: what
+            it was expected to take counts as spent.
     """
 
-    rows: dict[str, int] = field(default_factory=dict)
+    begun: dict[str, Run] = field(default_factory=dict)
     done: list[Run] = field(default_factory=list)
 
-    def begin(self, campaign: str, rows: int) -> None:
-        self.rows[campaign] = rows
-        for old in list(self.rows)[: len(self.rows) - RUNS]:
-            del self.rows[old]
+    def begin(self, campaign: str, rows: int, seconds: float, now: float) -> None:
+        self.begun[campaign] = Run(campaign, seconds, rows, now)
+        for old in list(self.begun)[: max(0, len(self.begun) - RUNS)]:
+            del self.begun[old]
 
     def complete(self, campaign: str, seconds: float, now: float) -> None:
         if all(run.campaign != campaign for run in self.done):
-            self.done.append(Run(campaign, seconds, self.rows.pop(campaign, 0), now))
+            begun = self.begun.pop(campaign, None)
+            self.done.append(Run(campaign, seconds, begun.rows if begun else 0, now))
             self.done = self.done[-RUNS:]
 
-    def expected_s(self, rows: int) -> float:
-        """Seconds of a run on ``rows`` new rows; 0 before the first run.
+    def expected_s(self, rows: int, first_s: float) -> float:
+        """Seconds of a run on ``rows`` new rows; ``first_s`` before one is done.
 
         The median of the last five runs, in proportion to the new rows where they are known.
         """
@@ -128,14 +164,16 @@ class Runs:
         by_row = [run.seconds / run.rows for run in lately if run.rows]
         if by_row:
             return float(np.median(by_row)) * rows
-        return float(np.median([run.seconds for run in lately])) if lately else 0.0
+        return float(np.median([run.seconds for run in lately])) if lately else first_s
 
     def spent_s(self, now: float) -> float:
-        """Of the last 30 days."""
-        return sum(run.seconds for run in self.done if run.at > now - MONTH_S)
+        """Of the last 30 days, runs under way at what was expected of them."""
+        runs = (*self.done, *self.begun.values())
+        return sum(run.seconds for run in runs if run.at > now - MONTH_S)
 
 
-def _mean(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Estimate:
-    value = float(values.mean())
-    radius = Z * float(values.std(ddof=1)) / math.sqrt(len(values))
-    return Estimate(value, value - radius, value + radius, len(values))
+def _apart(new: Moments, old: Moments) -> Estimate | None:
+    if min(new.n, old.n) < LEAST:
+        return None
+    value, radius = new.mean - old.mean, Z * math.sqrt(new.error + old.error)
+    return Estimate(value, value - radius, value + radius, new.n)

@@ -1,8 +1,9 @@
 """What the signals say together, some answers after the first of them rang.
 
 An alarm is told at once with the cause that its own signal suggests. A case then stays open for
-1,000 watched answers, or an hour, and its signals are read in this order; the first row that
-matches is the cause:
+1,000 watched answers, or an hour; where all says that other inputs came, for 100 after its last
+alarm, unless probes are awaited or a signal of the rows before is half way to its alarm. The
+signals are read in this order; the first row that matches is the cause:
 
 1. the served model's name changed, or a burst of probes to the provider differs: provider
 2. the guard's verdicts changed: guard (an attack moves topics and lengths too)
@@ -26,6 +27,11 @@ from services.monitor.domain.sample import Alarm
 
 WAIT_EVENTS: Final = 1000
 WAIT_S: Final = 3600.0
+PLAIN_EVENTS: Final = 100
+BEFORE_INPUT: Final = frozenset({"provider", "guard", "data"})
+HALF_WAY: Final = 0.5
+"""Of a threshold, both natural logs. Simulated guards that block half of an attack on a quarter of
+the traffic and had not rung by then were beyond it, guards of plain drifts at 0.3 to 0.45."""
 PROBES: Final = 40
 CERTAIN: Final = 0.95
 UNPROBED: Final = 0.6
@@ -78,7 +84,7 @@ class Case:
     Fields:
         event_id: of the first alarm; opened_at: seconds since 1970.
         provider: of the release at the first alarm; "" for an engine of our own.
-        waited: watched answers since.
+        waited: watched answers since; rang_at: of these, those before its last alarm.
         asked: probes were requested; probe: what they said, when they did.
     """
 
@@ -87,6 +93,7 @@ class Case:
     opened_at: float
     provider: str = ""
     waited: int = 0
+    rang_at: int = 0
     asked: bool = False
     probe: str = ""
     probe_changed: bool = False
@@ -96,6 +103,7 @@ class Case:
         """Add an alarm; a signal counts once."""
         if all(alarm.signal != fired.signal for fired in self.fired):
             self.fired.append(Fired(event_id, alarm.signal, alarm.cause, sentence(alarm)))
+            self.rang_at = self.waited
 
     def wants_probe(self) -> bool:
         """Whether probes would tell more: once, for other answers of an external provider."""
@@ -106,10 +114,17 @@ class Case:
     def take(self, probed: Probed) -> None:
         self.probe, self.probe_changed = probed.sentence, probed.changed
 
-    def due(self, now: float) -> bool:
-        """Whether to wait no longer."""
-        certain = self.probe != "" and self.probe_changed
-        return certain or self.waited >= WAIT_EVENTS or now >= self.opened_at + WAIT_S
+    def due(self, now: float, suspected: Callable[[], bool]) -> bool:
+        """Whether to wait no longer.
+
+        Args:
+            suspected: whether a signal of `BEFORE_INPUT` is `HALF_WAY` to its alarm.
+        """
+        if self.probe_changed or self.waited >= WAIT_EVENTS or now >= self.opened_at + WAIT_S:
+            return True
+        answered = self.probe != "" or not self.asked
+        calm = self.waited - self.rang_at >= PLAIN_EVENTS
+        return calm and answered and self.attribute().cause == "input" and not suspected()
 
     def attribute(self) -> Attribution:
         """The first row of the table that matches."""

@@ -1,5 +1,6 @@
 """What follows from an alarm: one alarm, one campaign at most, and not before it can help."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID, uuid5
@@ -7,7 +8,16 @@ from uuid import UUID, uuid5
 from services.monitor.domain.benefit import RATINGS, Runs, Standard, difference
 from services.monitor.domain.cause import Attribution, Case
 from services.monitor.domain.generation import Feedback
-from services.monitor.domain.policy import DAY_S, Obstacle, Policy, obstacles, price, too_dear
+from services.monitor.domain.past import Past
+from services.monitor.domain.policy import (
+    DAY_S,
+    Obstacle,
+    Policy,
+    missing,
+    obstacles,
+    price,
+    too_dear,
+)
 from services.monitor.domain.recent import fingerprint
 from services.monitor.domain.sample import Alarm
 from services.monitor.domain.verdict import REMEDIES, Figures, Made, Trigger, Verdict
@@ -25,7 +35,11 @@ weights is a matter of the engine or its settings: it is told, and trains nothin
 
 @dataclass(slots=True)
 class Pending:
-    """An alarm that waits for its rows; ``told``: what was last said of it, ``said``: how often."""
+    """An alarm that waits for its rows; ``told``: what was last said of it, ``said``: how often.
+
+    Fields:
+        since: corrections of answers served from then on are new to it; seconds since 1970.
+    """
 
     drift_event_id: str
     release: str
@@ -33,14 +47,18 @@ class Pending:
     at_event: int
     told: str = ""
     said: int = 0
+    since: float = 0.0
+    segment: str = ""
 
 
 @dataclass(slots=True)
 class Decision:
-    """What was corrected since the last trigger or change of champion, and what waits for it.
+    """What was corrected of late, since the last trigger or crown, and what waits for it.
 
     Fields:
         rows: feedback id -> fingerprint of its prompt and correction; equal rows count once.
+        served: feedback id -> when its answer was served, seconds since 1970.
+        past: how far back rows reach while no alarm waits.
         triggered_at: seconds since 1970, growing, of the last day.
         former: ratings of the champion before.
         made: the last 20 decisions.
@@ -48,6 +66,8 @@ class Decision:
     """
 
     rows: dict[str, int] = field(default_factory=dict)
+    served: dict[str, float] = field(default_factory=dict)
+    past: Past = field(default_factory=Past)
     pending: Pending | None = None
     triggered_at: list[float] = field(default_factory=list)
     standard: Standard = field(default_factory=Standard)
@@ -64,35 +84,56 @@ class Decision:
     def new_rows(self) -> int:
         return len(self.counts)
 
+    @property
+    def since(self) -> float:
+        """Where the drift began at the latest, or would have begun if it rang now."""
+        return self.past.since if self.pending is None else self.pending.since
+
     def ring(self, alarm: Alarm, event_id: str) -> None:
         """Note an alarm of the champion; an earlier one that still waits stays."""
         if alarm.cause in CURABLE and self.pending is None:
-            self.pending = Pending(event_id, alarm.release, alarm.signal, alarm.at_event)
+            self.pending = Pending(
+                drift_event_id=event_id,
+                release=alarm.release,
+                signal=alarm.signal,
+                at_event=alarm.at_event,
+                since=self.since,
+                segment=alarm.segment,
+            )
+            self._let_go()
+
+    def serve(self, at: float) -> None:
+        """Count a watched answer of the champion, served at ``at``."""
+        if self.past.serve(at) and self.pending is None:
+            self._let_go()
 
     def correct(self, feedback: Feedback) -> None:
         """Count a correction, or take it back."""
-        former = self.rows.pop(feedback.feedback_id, None)
-        if former is not None:
-            self.counts[former] -= 1
-            if not self.counts[former]:
-                del self.counts[former]
-        if feedback.withdrawn or not feedback.correction:
+        self._drop(feedback.feedback_id)
+        if feedback.withdrawn or not feedback.correction or feedback.served_at < self.since:
             return
-        if former is not None or len(self.rows) < MOST_ROWS:
+        if len(self.rows) < MOST_ROWS:
             row = fingerprint(f"{feedback.prompt}\0{feedback.correction}")
             self.rows[feedback.feedback_id] = row
+            self.served[feedback.feedback_id] = feedback.served_at
             self.counts[row] = self.counts.get(row, 0) + 1
+
+    def blame(self, feedback: Feedback, logprob: float) -> None:
+        """Note that the champion's answer was not good, and how probable the model thought it."""
+        since = math.inf if self.pending is None else self.pending.since
+        self.standard.blame(feedback.feedback_id, logprob, feedback.served_at, since)
 
     def crown(self) -> None:
         """Another champion: alarms and rows of the old one are settled."""
         self._clear()
         self.pending = None
+        self.past = Past()
         self.former = [*self.standard.first, *self.standard.latest][-RATINGS:]
         self.standard = Standard()
 
     def decide(self, policy: Policy, now: float) -> list[Made | Trigger]:
         """Trigger when the pending alarm has its rows and nothing stands in the way; say what
-        is decided whenever that changes.
+        is decided whenever that changes. To be asked once the alarm's cause is known.
 
         Args:
             now: seconds since 1970, of the event that asks: the same on a replay.
@@ -101,17 +142,17 @@ class Decision:
         if pending is None or pending.told == "retrain":
             return []
         rows = self.new_rows
-        if rows < policy.new_rows:
-            sentence = f"{rows} new corrections of {policy.new_rows} wanted."
-            return self._say(pending, "wait_for_labels", [Obstacle("rows", sentence)], policy, now)
-        found = obstacles(policy, self.standard, self.triggered_at, now)
+        if wanted := missing(policy, self.standard, pending.since, rows):
+            return self._say(pending, "wait_for_labels", wanted, policy, now)
+        found = obstacles(policy, self.standard, pending.since, self.triggered_at, now)
         if (dear := too_dear(policy, self.runs, rows, now)) is not None:
             found.append(dear)
         if found:
             return self._say(pending, "notify_only", found, policy, now)
-        drifted = f"{pending.signal} drifted at event {pending.at_event}, {rows} corrections"
+        where = f" of {pending.segment}" if pending.segment else ""
+        drifted = f"{pending.signal}{where} drifted at event {pending.at_event}, {rows} corrections"
         made = self._say(pending, "retrain", [Obstacle("", drifted + ".")], policy, now)
-        return made if policy.approval else [*made, self._trigger(pending, drifted, now)]
+        return made if policy.approval else [*made, self._trigger(pending, drifted, policy, now)]
 
     def attribute(
         self, case: Case, found: Attribution, policy: Policy, now: float
@@ -146,14 +187,23 @@ class Decision:
             )
         ]
 
-    def _trigger(self, pending: Pending, drifted: str, now: float) -> Trigger:
+    def _trigger(self, pending: Pending, drifted: str, policy: Policy, now: float) -> Trigger:
         rows = self.new_rows
         self.pending = None
         self.triggered_at = [*(at for at in self.triggered_at if at > now - DAY_S), now]
         self._clear()
         campaign = _campaign(pending.drift_event_id)
-        self.runs.begin(campaign, rows)
-        return Trigger(campaign, pending.release, pending.drift_event_id, drifted, rows)
+        self.runs.begin(campaign, rows, self.runs.expected_s(rows, policy.first_run_s), now)
+        return Trigger(
+            campaign_id=campaign,
+            release=pending.release,
+            drift_event_id=pending.drift_event_id,
+            reason=drifted,
+            new_rows=rows,
+            since=pending.since,
+            until=now,
+            segment=pending.segment,
+        )
 
     def _say(
         self, pending: Pending, verdict: Verdict, why: list[Obstacle], policy: Policy, now: float
@@ -181,11 +231,11 @@ class Decision:
         ]
 
     def _figures(self, policy: Policy, now: float) -> Figures:
-        expected_s = self.runs.expected_s(self.new_rows)
+        expected_s = self.runs.expected_s(self.new_rows, policy.first_run_s)
         return Figures(
             new_rows=self.new_rows,
             rows_wanted=policy.new_rows,
-            gain=self.standard.loss_gain(),
+            gain=self.standard.loss_gain(self.since),
             difference=self.standard.rating_difference(),
             expected_s=expected_s,
             cost=price(policy, expected_s),
@@ -196,14 +246,28 @@ class Decision:
         self.made = [*self.made, made][-HISTORY:]
         return made
 
+    def _let_go(self) -> None:
+        """Of rows that are too old."""
+        for feedback_id in [each for each, at in self.served.items() if at < self.since]:
+            self._drop(feedback_id)
+
+    def _drop(self, feedback_id: str) -> None:
+        self.served.pop(feedback_id, None)
+        if (row := self.rows.pop(feedback_id, None)) is not None:
+            self.counts[row] -= 1
+            if not self.counts[row]:
+                del self.counts[row]
+
     def _clear(self) -> None:
         self.rows.clear()
+        self.served.clear()
         self.counts.clear()
 
 
 def drift_event_id(application: str, alarm: Alarm) -> str:
-    """The same for the same alarm, however often it is folded."""
-    name = f"drift/{application}/{alarm.release}/{alarm.signal}/{alarm.at_event}"
+    """The same for the same alarm, however often it is folded; another one when a release that is
+    champion once more rings at the same event of its new reference."""
+    name = f"drift/{application}/{alarm.release}/{alarm.signal}/{alarm.generation_id}"
     return str(uuid5(NAMESPACE, f"{name}/{alarm.segment}" if alarm.segment else name))
 
 

@@ -71,6 +71,7 @@ class Feedback:
     Fields:
         rating: in [0, 1]; None when there is none.
         correction: the answer that should have been given, or "".
+        served_at: of its answer, seconds since 1970.
     """
 
     feedback_id: str
@@ -85,3 +86,4 @@ class Feedback:
     withdrawn: bool
     generation_id: str = ""
     release: str = ""
+    served_at: float = 0.0

@@ -1,5 +1,6 @@
 """The alarms of an application, and the case whose cause is not told yet."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -46,10 +47,10 @@ class Inquiry:
         if self.case is not None and self.case.event_id == probed.drift_event_id:
             self.case.take(probed)
 
-    def conclude(self, now: float) -> tuple[Case, Attributed] | None:
-        """Close the case when there is nothing more to wait for."""
+    def conclude(self, now: float, suspected: Callable[[], bool]) -> tuple[Case, Attributed] | None:
+        """Close the case when there is nothing more to wait for; ``suspected``: `Case.due`."""
         case = self.case
-        return self.close(now) if case is not None and case.due(now) else None
+        return self.close(now) if case is not None and case.due(now, suspected) else None
 
     def close(self, now: float) -> tuple[Case, Attributed] | None:
         """Tell the open case's cause from what is known of it."""

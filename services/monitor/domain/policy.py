@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from services.monitor.domain.benefit import Runs, Standard
+from services.monitor.domain.benefit import LEAST, Runs, Standard
 
 DAY_S = 86_400.0
 HOUR_S = 3600.0
@@ -23,7 +23,8 @@ class Policy:
         quiet_from, quiet_to: hours, UTC, between which nothing is triggered; equal = never quiet.
         cost_per_hour, cost_budget: of training, in the application's currency; the budget is of
             30 days, 0 = no bound.
-        least_gain: nats per token that the champion must have lost; 0 = not asked.
+        first_run_s: that a run is taken to last before one is done.
+        least_gain: nats per token that poor answers must have lost; 0 = not asked.
         seasonal: the traffic is compared within its kind of hour.
         conditional: the run length holds for the very reference.
     """
@@ -39,6 +40,7 @@ class Policy:
     quiet_to: int = 0
     cost_per_hour: float = 0.0
     cost_budget: float = 0.0
+    first_run_s: float = HOUR_S
     least_gain: float = 0.0
     seasonal: bool = False
     conditional: bool = False
@@ -58,13 +60,31 @@ class Obstacle:
     sentence: str
 
 
+def missing(policy: Policy, standard: Standard, since: float, rows: int) -> list[Obstacle]:
+    """What people must label before anything can begin; empty = nothing.
+
+    Args:
+        since: when the drift began, seconds since 1970; ``rows``: new ones.
+    """
+    found: list[Obstacle] = []
+    if rows < policy.new_rows:
+        sentence = f"{rows} new corrections of {policy.new_rows} wanted."
+        found.append(Obstacle("rows", sentence))
+    if policy.least_gain and standard.loss_gain(since) is None:
+        now, before = standard.judged(since)
+        sentence = "What the champion lost is not known: of poor answers with log-probabilities"
+        sentence += f" there are {now.n} since the drift began and {before.n} before it;"
+        found.append(Obstacle("unknown", f"{sentence} {LEAST} of each are wanted."))
+    return found
+
+
 def obstacles(
-    policy: Policy, standard: Standard, triggered_at: Sequence[float], now: float
+    policy: Policy, standard: Standard, since: float, triggered_at: Sequence[float], now: float
 ) -> list[Obstacle]:
     """Why a campaign must not begin at ``now`` although it has its rows; empty = it may."""
     found: list[Obstacle] = []
-    gain = standard.loss_gain()
-    if policy.least_gain and gain is not None and gain.upper < policy.least_gain:
+    gain = standard.loss_gain(since) if policy.least_gain else None
+    if gain is not None and gain.upper < policy.least_gain:
         sentence = f"The champion lost at most {gain.upper:.3f} nats per token on {gain.n} poor"
         sentence += f" answers; {policy.least_gain:g} are asked for."
         found.append(Obstacle("gain", sentence))
@@ -85,7 +105,8 @@ def too_dear(policy: Policy, runs: Runs, rows: int, now: float) -> Obstacle | No
     """The cost budget of 30 days would be overspent by a run on ``rows`` new rows."""
     if not policy.cost_budget or not policy.cost_per_hour:
         return None
-    spent, expected = price(policy, runs.spent_s(now)), price(policy, runs.expected_s(rows))
+    spent = price(policy, runs.spent_s(now))
+    expected = price(policy, runs.expected_s(rows, policy.first_run_s))
     if spent + expected <= policy.cost_budget and spent < policy.cost_budget:
         return None
     sentence = f"{spent:.2f} were spent on training in 30 days and the run would cost"

@@ -25,6 +25,8 @@ class Release:
 
     def serve(self, answer: Generation, objectives: Sequence[Objective], at: float) -> None:
         """Count one answer, given at ``at`` seconds since 1970."""
+        if answer.role == "shadow":
+            return
         self.provider = answer.provider
         self.windows.add(answer)
         if objectives:

@@ -19,13 +19,21 @@ REMEDIES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """A campaign that shall begin."""
+    """A campaign that shall begin.
+
+    Fields:
+        since, until: when the answers with its new rows were served, seconds since 1970.
+        segment: "label=value" that drifted; "" = all traffic.
+    """
 
     campaign_id: str
     release: str
     drift_event_id: str
     reason: str
     new_rows: int
+    since: float
+    until: float
+    segment: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +41,10 @@ class Figures:
     """What a decision rests on.
 
     Fields:
-        gain: nats per token that the champion lost on poor answers; None = unknown.
+        gain: nats per token that poor answers lost since the drift began; None = unknown.
         difference: its latest ratings minus its first; None = unknown.
-        expected_s: of the run, 0 = unknown; cost, spent: in the application's currency.
+        expected_s: of the run; cost, spent: in the application's currency, runs under way
+            included at what was expected of them.
     """
 
     new_rows: int

@@ -53,6 +53,7 @@ def _policy(drift: DriftPolicy) -> Policy:
         quiet_to=drift.quiet_to_hour % 24,
         cost_per_hour=max(drift.cost_per_hour, 0.0),
         cost_budget=max(drift.cost_budget, 0.0),
+        first_run_s=drift.first_run_s if drift.first_run_s > 0 else plain.first_run_s,
         least_gain=max(drift.least_gain, 0.0),
         seasonal=drift.seasonal,
         conditional=drift.conditional,

@@ -104,8 +104,10 @@ def generation(
     )
 
 
-def feedback(event: FeedbackJoined) -> Feedback:
+def feedback(event: FeedbackJoined, produced_at: float) -> Feedback:
     """
+    Args:
+        produced_at: seconds since 1970; stands in for a missing ``served_at``.
     Raises:
         Poison: ``bad_feedback``.
     """
@@ -127,6 +129,7 @@ def feedback(event: FeedbackJoined) -> Feedback:
         withdrawn=event.withdrawn,
         generation_id=event.generation_id,
         release=event.release_digest,
+        served_at=_seconds(event.served_at) if event.HasField("served_at") else produced_at,
     )
 
 

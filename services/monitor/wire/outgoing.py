@@ -149,6 +149,9 @@ def retraining_triggered(
         reason=trigger.reason,
         new_rows=trigger.new_rows,
         collection=collection,
+        rows_since=timestamp(trigger.since),
+        rows_until=timestamp(trigger.until),
+        segment=trigger.segment,
     )
 
 

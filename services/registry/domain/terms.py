@@ -227,6 +227,7 @@ def _drift_bounds(drift: Drift) -> tuple[Bound, ...]:
         ("drift.cost_per_hour", drift.cost_per_hour, 0, 1e9),
         ("drift.cost_budget", drift.cost_budget, 0, 1e12),
         ("drift.least_gain", drift.least_gain, 0, 100),
+        ("drift.first_run_s", drift.first_run_s, 0, 1e7),
     )
 
 

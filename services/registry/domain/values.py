@@ -130,6 +130,7 @@ class Drift:
     least_gain: float = later(0.0)
     seasonal: bool = later(False)
     conditional: bool = later(False)
+    first_run_s: float = later(0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,13 +33,14 @@ from protos.registry.v1.registry_events_pb2 import (
     Route,
     RoutingTable,
 )
+from services.monitor.domain.cause import PLAIN_EVENTS
 from services.monitor.domain.watch import watch
 from tests.stack import ServiceProcess
 from tests.unit.services.monitor.traffic import Traffic, corrected, served
 from tests.waiting import eventually
 
 CALL_S = 20.0
-REFERENCE, QUIET, FAR = 90, 210, 40
+REFERENCE, QUIET, FAR = 90, 210, 40 + PLAIN_EVENTS
 
 
 class Monitor:
@@ -122,6 +123,7 @@ def test_a_kill_in_the_middle_leaves_one_alarm_at_the_same_event(
     monitor.process.start()
 
     [alarm] = heard(brokers, DRIFT_DETECTED, name)
+    heard(brokers, DECISION_MADE, name)  # its cause is known, it waits for corrections
     for number in range(8):
         sink.send(FEEDBACK_JOINED, corrected(number, name))
     sink.flush()

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from services.monitor.domain.application import Application
-from services.monitor.domain.cause import WAIT_S, Probed
+from services.monitor.domain.cause import PLAIN_EVENTS, WAIT_S, Probed
 from services.monitor.domain.generation import Feedback
 from services.monitor.domain.objective import Objective
 from services.monitor.domain.outcome import Attributed, Declared, Outcome, ProbeWanted, Rang
@@ -101,14 +101,85 @@ def test_drifted_inputs_ring_wait_for_corrections_and_begin_one_campaign() -> No
     outcomes = fold(state, traffic, 60, 200.0, far=True)
 
     for number in range(4):
-        outcomes += state.rate(correction(number), 300.0)
+        outcomes += state.rate(correction(number, served_at=250.0), 260.0)
+    assert those(Trigger, outcomes) == []
     outcomes += fold(state, traffic, 1100, 300.0, far=True)
 
     [rang], [trigger] = those(Rang, outcomes), those(Trigger, outcomes)
     [told] = those(Attributed, outcomes)
-    assert [made.verdict for made in those(Made, outcomes)] == ["wait_for_labels", "retrain"]
+    assert [made.verdict for made in those(Made, outcomes)] == ["retrain"]
+    assert (trigger.new_rows, told.events) == (4, PLAIN_EVENTS)
     assert trigger.drift_event_id == rang.event_id == told.event_id
     assert told.found.cause == "input"
+
+
+def test_an_attack_trains_nothing() -> None:
+    state, traffic = application(), Traffic(3)
+    fold(state, traffic, 200, guard_verdict="allow")
+    outcomes: list[Outcome] = []
+    for number in range(4):
+        outcomes += state.rate(correction(number, served_at=190.0), 200.0)
+
+    for number in range(600):
+        far = number % 5 < 3
+        verdict = "block" if far else "allow"
+        outcomes += fold(state, traffic, 1, 200.0 + number, far=far, guard_verdict=verdict)
+    outcomes += state.rate(correction(9, served_at=800.0), 900.0 + WAIT_S)
+
+    [told], [made] = those(Attributed, outcomes), those(Made, outcomes)
+    assert (told.found.cause, told.signals) == ("guard", ("prompt_embedding", "guard_verdict"))
+    assert (made.verdict, made.cause) == ("notify_only", "guard")
+    assert those(Trigger, outcomes) == []
+
+
+def test_a_guard_that_is_slower_than_the_embedding_is_waited_for() -> None:
+    state, traffic = application(), Traffic(3)
+    fold(state, traffic, 200, guard_verdict="allow")
+    outcomes: list[Outcome] = []
+
+    for number in range(1200):
+        verdict = "block" if number % 11 == 10 else "allow"
+        outcomes += fold(state, traffic, 1, 200.0 + number, far=True, guard_verdict=verdict)
+        outcomes += state.rate(correction(number, served_at=200.0 + number), 200.0 + number)
+
+    first, second = those(Rang, outcomes)
+    assert (first.alarm.signal, second.alarm.signal) == ("prompt_embedding", "guard_verdict")
+    assert second.at > first.at + PLAIN_EVENTS
+    assert those(Trigger, outcomes) == []
+
+
+def test_a_release_that_is_champion_again_begins_a_campaign_of_its_own() -> None:
+    state, found = application(), []
+    for turn, now in enumerate((0.0, 5000.0)):
+        traffic = Traffic(3, made=5000 * turn)
+        state.crown(f"r0-{turn}", 2 * turn + 2)
+        state.crown("r1", 2 * turn + 3)
+        fold(state, traffic, 200, now)
+        outcomes = fold(state, traffic, 200, now + 200, far=True)
+        for number in range(3):
+            outcomes += state.rate(correction(10 * turn + number, served_at=now + 300), now + 400)
+        found += [*those(Rang, outcomes), *those(Trigger, outcomes)]
+
+    [first, one, second, two] = found
+    assert isinstance(first, Rang)
+    assert isinstance(second, Rang)
+    assert isinstance(one, Trigger)
+    assert isinstance(two, Trigger)
+    assert first.alarm.at_event == second.alarm.at_event
+    assert one.campaign_id != two.campaign_id
+
+
+def test_mirrored_answers_are_in_no_minute() -> None:
+    state, traffic = application(), Traffic(3)
+
+    fold(state, traffic, 3, release_digest="r2", shadow_of="g")
+    fold(state, traffic, 2)
+
+    answered = {
+        digest: sum(minute.answered for minute in release.windows.minutes)
+        for digest, release in state.releases.items()
+    }
+    assert answered == {"r2": 0, "r1": 2}
 
 
 def test_the_alarm_does_not_wait_for_its_cause() -> None:
@@ -140,18 +211,24 @@ def test_corrected_answers_tell_what_the_champion_lost() -> None:
     first = traffic.made
     fold(state, traffic, 40, 100.0, logprob_shift=-0.5)
 
-    for number in range(40):
-        state.rate(blamed(first + number + 1), 200.0)
+    for number in range(80):
+        served_at = 60.0 + number
+        state.rate(blamed(first - 40 + number + 1, served_at), 200.0)
 
-    gain = state.decision.standard.loss_gain()
+    gain = state.decision.standard.loss_gain(100.0)
     assert gain is not None
     assert gain.n == 40
     assert 0.3 < gain.lower < 0.5 < gain.upper < 0.7
 
 
-def blamed(generation: int) -> Feedback:
+def blamed(generation: int, served_at: float) -> Feedback:
     """A correction of an answer that was served."""
-    return correction(generation, generation_id=f"generation-{generation}", release="r1")
+    return correction(
+        generation,
+        generation_id=f"generation-{generation}",
+        release="r1",
+        served_at=served_at,
+    )
 
 
 def test_a_crowd_is_counted_whole_and_looked_at_in_part() -> None:

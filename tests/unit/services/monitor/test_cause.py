@@ -4,7 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from services.monitor.domain.cause import WAIT_EVENTS, WAIT_S, Case, Probed, first_opinion
+from services.monitor.domain.cause import (
+    PLAIN_EVENTS,
+    WAIT_EVENTS,
+    WAIT_S,
+    Case,
+    Probed,
+    first_opinion,
+)
 from services.monitor.domain.sample import CellShift
 
 from .test_decision import ALARM
@@ -18,6 +25,11 @@ def case(*signals: tuple[str, str], provider: str = "") -> Case:
     for number, (signal, cause) in enumerate(signals):
         found.ring(replace(ALARM, signal=signal, cause=cause), f"d{number + 1}")
     return found
+
+
+def quiet() -> bool:
+    """No other signal is on its way."""
+    return False
 
 
 INPUT = ("prompt_embedding", "input")
@@ -56,7 +68,7 @@ def test_probes_that_differ_name_the_provider_at_once() -> None:
 
     open_case.take(CHANGED)
 
-    assert open_case.due(1.0)
+    assert open_case.due(1.0, quiet)
     assert open_case.attribute().cause == "provider"
     assert "40 probes by gpt-4o-2026 differ" in open_case.attribute().evidence[-1]
 
@@ -66,7 +78,7 @@ def test_probes_that_agree_leave_the_own_settings_with_more_confidence() -> None
 
     probed.take(replace(CHANGED, changed=False, p_value=0.6))
 
-    assert not probed.due(1.0)
+    assert not probed.due(1.0, quiet)
     assert probed.attribute().cause == unprobed.attribute().cause == "behaviour"
     assert probed.attribute().confidence > unprobed.attribute().confidence
 
@@ -81,9 +93,36 @@ def test_a_case_waits_for_some_answers_or_some_time() -> None:
 
     full.waited = WAIT_EVENTS
 
-    assert not waiting.due(WAIT_S - 1)
-    assert late.due(WAIT_S)
-    assert full.due(0.0)
+    assert not waiting.due(WAIT_S - 1, quiet)
+    assert late.due(WAIT_S, quiet)
+    assert full.due(0.0, quiet)
+
+
+def test_other_inputs_are_plain_when_nothing_else_has_rung_for_some_answers() -> None:
+    plain, attacked, later = case(INPUT, LANGUAGE), case(INPUT, GUARD), case(INPUT)
+    for each in (plain, attacked, later):
+        each.waited = PLAIN_EVENTS - 1
+    assert not plain.due(0.0, quiet)
+    later.ring(replace(ALARM, signal="length"), "d2")
+
+    for each in (plain, attacked, later):
+        each.waited = PLAIN_EVENTS
+
+    assert plain.due(0.0, quiet)
+    assert not plain.due(0.0, lambda: True)
+    assert not attacked.due(0.0, quiet)
+    assert not later.due(0.0, quiet)
+
+
+def test_what_probes_were_asked_for_is_not_plain_before_they_answer() -> None:
+    asked = case(BEHAVIOUR, INPUT, provider="openai")
+    asked.asked, asked.waited = True, PLAIN_EVENTS
+
+    waits = asked.due(0.0, quiet)
+    asked.take(replace(CHANGED, changed=False, p_value=0.6))
+
+    assert not waits
+    assert asked.due(0.0, quiet)
 
 
 def test_the_evidence_names_what_moved() -> None:

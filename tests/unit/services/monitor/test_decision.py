@@ -54,6 +54,12 @@ def said(decision: Decision, now: float, policy: Policy = POLICY) -> list[tuple[
     return [(each.verdict, *each.reasons) for each in made]
 
 
+def answered(decision: Decision, count: int, first: int = 0) -> None:
+    """So many watched answers, one a second from ``first`` on."""
+    for number in range(first, first + count):
+        decision.serve(float(number))
+
+
 def rung(rows: int) -> Decision:
     decision = Decision()
     decision.ring(ALARM, "drift-1")
@@ -84,7 +90,7 @@ def test_the_campaign_follows_from_the_alarm() -> None:
     assert second is not None
     assert first.campaign_id == second.campaign_id
     assert drift_event_id("a", ALARM) == drift_event_id("a", ALARM)
-    assert drift_event_id("a", ALARM) != drift_event_id("a", replace(ALARM, at_event=320))
+    assert drift_event_id("a", ALARM) != drift_event_id("a", replace(ALARM, generation_id="h"))
 
 
 @pytest.mark.parametrize(
@@ -104,6 +110,34 @@ def test_only_distinct_corrected_answers_count(spoiled: Feedback) -> None:
 
     assert decision.new_rows == 2
     assert begun(decision, 1.0) is None
+
+
+def test_corrections_of_answers_long_before_the_alarm_are_not_new() -> None:
+    decision = Decision()
+    answered(decision, 1000)
+    for number, served_at in enumerate((10.0, 440.0, 460.0, 990.0)):
+        decision.correct(correction(number, served_at=served_at))
+
+    decision.ring(ALARM, "drift-1")
+    answered(decision, 1000, 1000)
+    for number, served_at in enumerate((20.0, 1500.0), 4):
+        decision.correct(correction(number, served_at=served_at))
+    [trigger] = [each for each in decision.decide(POLICY, 2e3) if isinstance(each, Trigger)]
+
+    assert trigger.new_rows == 3
+    assert (trigger.since, trigger.until) == (450.0, 2000.0)
+
+
+def test_corrections_of_another_champion_are_not_new() -> None:
+    decision = Decision()
+    answered(decision, 100)
+    decision.crown()
+    decision.correct(correction(0, served_at=50.0))
+
+    answered(decision, 100, 200)
+    decision.ring(ALARM, "drift-1")
+
+    assert decision.new_rows == 0
 
 
 def test_a_withdrawn_correction_is_taken_back() -> None:
@@ -187,7 +221,7 @@ def test_where_a_person_must_approve_it_is_recommended_once_and_not_begun() -> N
 
 def test_a_run_beyond_the_cost_budget_does_not_begin() -> None:
     decision, policy = rung(3), Policy(new_rows=3, cost_per_hour=2.0, cost_budget=3.0)
-    decision.runs.begin("c0", 3)
+    decision.runs.begin("c0", 3, 60.0, 0.0)
     decision.runs.complete("c0", 3600.0, 0.0)
 
     [(verdict, why)] = said(decision, 1.0, policy)
@@ -197,12 +231,38 @@ def test_a_run_beyond_the_cost_budget_does_not_begin() -> None:
     assert begun(decision, 31 * 86_400.0, policy) is not None
 
 
-def served_and_blamed(lost: float) -> Decision:
-    """A champion whose corrected answers lost so many nats per token."""
+def test_the_first_run_costs_what_is_declared_and_counts_while_it_is_under_way() -> None:
+    policy = Policy(new_rows=3, cost_per_hour=2.0, cost_budget=3.0, first_run_s=4000.0)
+    first = begun(rung(3), 1.0, replace(policy, first_run_s=9000.0))
     decision = rung(3)
-    for number in range(40):
-        decision.standard.serve(-1.0 + 0.01 * (number % 3), 100)
-        decision.standard.blame(f"f{number}", -1.0 - lost + 0.01 * (number % 3))
+    assert first is None
+    assert begun(decision, 1.0, policy) is not None
+
+    decision.ring(ALARM, "drift-2")
+    for number in range(3):
+        decision.correct(correction(number))
+    [(verdict, why)] = said(decision, 2.0, policy)
+
+    assert verdict == "notify_only"
+    assert why.startswith("2.22 were spent on training in 30 days and the run would cost 2.22")
+
+
+def blamed(decision: Decision, count: int, logprob: float, served_at: float) -> None:
+    """So many poor answers; one in three less, one in three more probable than that."""
+    for number in range(count):
+        poor = correction(number, feedback_id=f"{served_at}-{number}", served_at=served_at)
+        decision.blame(poor, logprob + 0.01 * (number % 3 - 1))
+
+
+def served_and_blamed(lost: float, before: int = 40) -> Decision:
+    """A champion whose poor answers lost so many nats per token since the drift began."""
+    decision = Decision()
+    answered(decision, 1000)
+    blamed(decision, before, -1.5, 100.0)
+    decision.ring(ALARM, "drift-1")
+    for number in range(3):
+        decision.correct(correction(number, served_at=900.0))
+    blamed(decision, 40, -1.5 - lost, 900.0)
     return decision
 
 
@@ -214,13 +274,37 @@ def test_a_gain_is_asked_for_where_it_is_declared() -> None:
     not_asked = begun(served_and_blamed(0.0), 1.0)
 
     assert refused[0][0] == "notify_only"
+    assert refused[0][1].startswith("The champion lost at most 0.00")
     assert lost is not None
     assert not_asked is not None
 
 
+def test_a_gain_that_is_asked_for_and_not_known_is_waited_for() -> None:
+    decision, asked = served_and_blamed(0.5, before=19), replace(POLICY, least_gain=0.1)
+
+    [(verdict, why)] = said(decision, 1.0, asked)
+    blamed(decision, 1, -1.5, 101.0)
+
+    assert verdict == "wait_for_labels"
+    assert "there are 40 since the drift began and 19 before it" in why
+    assert begun(decision, 2.0, asked) is not None
+
+
+def test_poor_answers_of_long_ago_are_kept_as_a_sum_and_new_ones_do_not_join_it() -> None:
+    decision = served_and_blamed(0.5, before=800)
+    blamed(decision, 700, -2.0, 950.0)
+
+    gain = decision.standard.loss_gain(decision.since)
+
+    assert gain is not None
+    assert gain.value == pytest.approx(0.5, abs=1e-3)
+    assert gain.n == 500
+    assert decision.standard.judged(decision.since)[1].n == 800
+
+
 def test_the_price_of_a_run_follows_the_runs_before() -> None:
     decision = rung(3)
-    decision.runs.begin("c0", 100)
+    decision.runs.begin("c0", 100, 60.0, 0.0)
     decision.runs.complete("c0", 50.0, 0.0)
     decision.runs.complete("c0", 50.0, 0.0)
 

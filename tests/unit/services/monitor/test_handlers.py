@@ -151,10 +151,10 @@ def produce(stack: Stack, events: Sequence[GenerationServed | FeedbackJoined]) -
 
 
 def drifting(stack: Stack) -> None:
-    """200 quiet answers, then 60 of another domain and their corrections."""
+    """200 quiet answers, then 160 of another domain and their corrections."""
     traffic = Traffic(3)
     produce(stack, [served(traffic) for _ in range(200)])
-    produce(stack, [served(traffic, far=True) for _ in range(60)])
+    produce(stack, [served(traffic, far=True) for _ in range(160)])
     produce(stack, [corrected(number) for number in range(8)])
 
 
@@ -268,7 +268,7 @@ def test_a_redelivered_log_changes_nothing(stack: Stack) -> None:
     stack.broker.committed.clear()
     drain(stack.monitor(), 50)
 
-    assert counts(stack) == before == (261, 1, 1, 3)
+    assert counts(stack) == before == (361, 1, 1, 3)
     assert stack.outbox(*BY_NAME.values()) == sent
 
 

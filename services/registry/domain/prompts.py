@@ -29,11 +29,12 @@ REFUSED: Final = (
 )
 PADDING: Final = frozenset(
     {
-        *("attr", "center", "expandtabs", "format", "format_map", "indent", "lipsum", "ljust"),
-        *("map", "rjust", "wordwrap", "zfill"),
+        *("attr", "center", "expandtabs", "format", "format_map", "indent", "ljust", "map"),
+        *("rjust", "wordwrap", "zfill"),
     }
 )
 """What makes a text as long as an argument says; and ``attr`` and ``map``, which lead there."""
+LIPSUM: Final = "lipsum"
 
 
 def prompt_of(application: Application) -> Prompt:
@@ -135,12 +136,13 @@ def _shape_problems(tree: nodes.Template) -> Iterator[str]:
             yield f"must multiply by a number up to {MOST_TIMES}, spelled out"
     for name in sorted(PADDING.intersection(_called(tree))):
         yield f"must not use `{name}`"
+    if any(node.name == LIPSUM for node in tree.find_all(nodes.Name)):
+        yield f"must not use `{LIPSUM}`"
 
 
 def _called(tree: nodes.Template) -> Iterator[object]:
-    """Names of filters, globals and attributes."""
+    """Names of filters and attributes."""
     yield from (node.name for node in tree.find_all(nodes.Filter))
-    yield from (node.name for node in tree.find_all(nodes.Name))
     yield from (node.attr for node in tree.find_all(nodes.Getattr))
     for node in tree.find_all(nodes.Getitem):
         if isinstance(node.arg, nodes.Const):

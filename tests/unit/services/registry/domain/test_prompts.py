@@ -27,6 +27,10 @@ def test_arithmetic_on_what_a_loop_counts_is_accepted() -> None:
     complete_prompt(Prompt(template=template))
 
 
+def test_a_variable_may_be_called_as_a_filter_is() -> None:
+    complete_prompt(Prompt(template="{{ format }}: {{ question }}", variables=("format",)))
+
+
 def test_the_order_of_variables_is_no_difference() -> None:
     one, other = (
         complete_prompt(Prompt(template="{{ a }}{{ b }}", variables=names))
@@ -85,6 +89,7 @@ def test_the_order_of_variables_is_no_difference() -> None:
             "assign to a namespace",
         ),
         (Prompt(template="{{ question | center(10**12) }}"), "must not use `center`"),
+        (Prompt(template="{{ lipsum(10**9) }}{{ question }}"), "must not use `lipsum`"),
         (Prompt(template="{{ question['ljust'](999999999999) }}"), "must not use `ljust`"),
     ],
 )

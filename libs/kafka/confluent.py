@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -140,7 +140,10 @@ class KafkaSource:
         group: str,
         topics: Sequence[str],
         look_every_s: float = LOOK_EVERY_S,
+        revoked: Callable[[], None] = lambda: None,
     ) -> None:
+        """``revoked`` is called, between two batches, when partitions are taken away."""
+        self._revoked = revoked
         self._settings = {
             "bootstrap.servers": settings.brokers,
             "group.id": group,
@@ -172,6 +175,7 @@ class KafkaSource:
     def _on_revoke(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         self._assigned = False
         self._positions.clear()
+        self._revoked()
 
     def assigned(self) -> bool:
         return self._assigned

@@ -30,9 +30,12 @@ class Consumer:
         routes: Sequence[Route[Any]],
         sink: Sink,
         before_commit: Callable[[], None] = nothing,
+        revoked: Callable[[], None] = nothing,
         max_records: int = 500,
     ) -> Self:
-        source = KafkaSource(settings, group, [route.topic.name for route in routes])
+        source = KafkaSource(
+            settings, group, [route.topic.name for route in routes], revoked=revoked
+        )
         loop = ConsumerLoop(source, sink, routes, before_commit)
         return cls(f"consumer.{group}", loop, max_records)
 

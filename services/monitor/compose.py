@@ -1,5 +1,6 @@
 """The monitor's composition root."""
 
+from prometheus_client import REGISTRY
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships none
 
 from libs.events.topics import (
@@ -42,7 +43,14 @@ def build() -> Service:
     routing = CompactedTable(settings.kafka, ROUTING)
     applied = CompactedTable(settings.kafka, APPLICATION_APPLIED)
     relay_sink, dead_letters = KafkaSink(settings.kafka), KafkaSink(settings.kafka)
-    batch = Batch(SqlStates(engine), routing, applied, Gauges(), settings.detect_per_s)
+    gauges = Gauges()
+    REGISTRY.register(gauges)
+    batch = Batch(SqlStates(engine), routing, applied, gauges, settings.detect_per_s)
+
+    def revoked() -> None:
+        batch.forget()
+        gauges.forget()
+
     return Service(
         "monitor",
         settings,
@@ -69,6 +77,7 @@ def build() -> Service:
                 ],
                 sink=dead_letters,
                 before_commit=batch.settle,
+                revoked=revoked,
             ),
         ],
     )

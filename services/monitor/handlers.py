@@ -95,6 +95,11 @@ class Batch:
         self.held.clear()
         self.followed.clear()
 
+    def forget(self) -> None:
+        """Between two batches, when partitions are taken away: states come from the store again."""
+        self.held.clear()
+        self.followed.clear()
+
     def _held(self, name: str) -> Application:
         if name not in self.held:
             try:

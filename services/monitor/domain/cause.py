@@ -2,7 +2,7 @@
 
 An alarm is told at once with the cause that its own signal suggests. A case then stays open for
 1,000 watched answers, or an hour; where all says that other inputs came, for 100 after its last
-alarm, unless probes are awaited or a signal of the rows before is half way to its alarm. The
+alarm, unless probes are awaited or one of the first two rows' is half way to its alarm. The
 signals are read in this order; the first row that matches is the cause:
 
 1. the served model's name changed, or a burst of probes to the provider differs: provider
@@ -28,7 +28,7 @@ from services.monitor.domain.sample import Alarm
 WAIT_EVENTS: Final = 1000
 WAIT_S: Final = 3600.0
 PLAIN_EVENTS: Final = 100
-BEFORE_INPUT: Final = frozenset({"provider", "guard", "data"})
+BEFORE_INPUT: Final = frozenset({"provider", "guard"})
 HALF_WAY: Final = 0.5
 """Of a threshold, both natural logs. Simulated guards that block half of an attack on a quarter of
 the traffic and had not rung by then were beyond it, guards of plain drifts at 0.3 to 0.45."""

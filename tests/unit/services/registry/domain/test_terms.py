@@ -122,6 +122,7 @@ def test_completing_a_full_declaration_changes_nothing() -> None:
         (objective(period_s=1.0), "objectives[0].period_s"),
         (replace(BANK, drift=Drift(quiet_from_hour=24)), "drift.quiet_from_hour"),
         (replace(BANK, drift=Drift(cost_budget=-1.0)), "drift.cost_budget"),
+        (replace(BANK, drift=Drift(first_run_s=1e8)), "drift.first_run_s"),
         (replace(BANK, drift=Drift(segment_labels=("a", "a"))), "drift.segment_labels"),
         (replace(BANK, decoding=Decoding(presence_penalty=3.0)), "decoding.presence_penalty"),
         (replace(BANK, currency="euro"), "currency"),

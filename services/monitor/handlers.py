@@ -95,11 +95,6 @@ class Batch:
         self.held.clear()
         self.followed.clear()
 
-    def forget(self) -> None:
-        """Between two batches, when partitions are taken away: states come from the store again."""
-        self.held.clear()
-        self.followed.clear()
-
     def _held(self, name: str) -> Application:
         if name not in self.held:
             try:

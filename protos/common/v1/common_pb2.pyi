@@ -329,11 +329,11 @@ class Decoding(_message.Message):
     FREQUENCY_PENALTY_FIELD_NUMBER: _builtins.int
     PRESENCE_PENALTY_FIELD_NUMBER: _builtins.int
     max_tokens: _builtins.int
-    """upper bound of new tokens per answer"""
+    """upper bound of new tokens per answer; default 256"""
     temperature: _builtins.float
     """0 is greedy"""
     top_p: _builtins.float
-    """0 means 1"""
+    """default 1"""
     seed: _builtins.int
     top_k: _builtins.int
     """0 = all"""

@@ -53,7 +53,7 @@ Global___RecordKind: _TypeAlias = RecordKind  # noqa: Y015
 @_typing.final
 class Record(_message.Message):
     """Something taken in. Exactly the fields of its kind are set; contents above
-    256 KiB travel as `payload` (a JSON object with the same field names).
+    240 KiB travel as `payload` (a JSON object with the same field names).
     """
 
     DESCRIPTOR: _descriptor.Descriptor

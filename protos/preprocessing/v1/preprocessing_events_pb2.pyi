@@ -30,7 +30,7 @@ class DatasetQuery(_message.Message):
     MAX_TRAIN_ROWS_PER_SEGMENT_FIELD_NUMBER: _builtins.int
     MAX_HELD_OUT_ROWS_PER_SEGMENT_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
-    """training rows; held-out rows always come from "" """
+    """training rows, default ""; held-out rows always come from "" """
     segment_label: _builtins.str
     """label that names a row's segment; "" = one segment"""
     max_train_rows_per_segment: _builtins.int

@@ -34,14 +34,21 @@ class Recipe(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     CHECKPOINT_STEPS_FIELD_NUMBER: _builtins.int
     lora_rank: _builtins.int
+    """default 16"""
     lora_alpha: _builtins.int
+    """default 32"""
     first_layer: _builtins.int
-    """adapters on decoder layers >= this one"""
+    """adapters on decoder layers >= this one; default 15"""
     learning_rate: _builtins.float
+    """at its peak; default 0.001"""
     epochs: _builtins.int
+    """default 1"""
     batch_size: _builtins.int
+    """rows of a step; default 8"""
     seed: _builtins.int
+    """default 0"""
     checkpoint_steps: _builtins.int
+    """steps between two checkpoints; default 10"""
     def __init__(
         self,
         *,
@@ -239,7 +246,7 @@ class TrainingFailed(_message.Message):
     campaign_id: _builtins.str
     application: _builtins.str
     code: _builtins.str
-    """"cancelled", "bad_dataset", "crashed" """
+    """"cancelled", "bad_dataset", "bad_recipe", "crashed" """
     reason: _builtins.str
     def __init__(
         self,
@@ -494,7 +501,7 @@ class EngineFailed(_message.Message):
     application: _builtins.str
     model_digest: _builtins.str
     code: _builtins.str
-    """"cancelled", "bad_request", "bad_dataset", "no_builder", "crashed" """
+    """"cancelled", "bad_request", "bad_dataset", "bad_engine", "no_builder", "crashed" """
     reason: _builtins.str
     @_builtins.property
     def log(self) -> _common_pb2.Artifact:

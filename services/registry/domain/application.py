@@ -106,7 +106,7 @@ def _bounds(full: Application) -> tuple[Bound, ...]:
         ("recipe.lora_alpha", full.recipe.lora_alpha, 0, 1024),
         ("recipe.learning_rate", full.recipe.learning_rate, 0, 0.1),
         ("recipe.epochs", full.recipe.epochs, 0, 100),
-        ("recipe.batch_size", full.recipe.batch_size, 0, 1024),
+        ("recipe.batch_size", full.recipe.batch_size, 0, 256),
         ("gate.worse_margin", gate.worse_margin, 1e-9, 100),
         ("gate.least_gain", gate.least_gain, 1e-9, 100),
         ("gate.generated_rows", gate.generated_rows, 1, 10_000),

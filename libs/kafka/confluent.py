@@ -14,6 +14,7 @@ from libs.events.headers import Headers
 from libs.events.topics import E, Topic
 from libs.faults import Fatal, Retryable
 from libs.kafka import outgoing
+from libs.kafka.client import client, reader
 from libs.kafka.hearing import LOOK_EVERY_S, Hearing, Place
 from libs.kafka.record import Record
 from libs.runtime import metrics
@@ -26,13 +27,6 @@ FLUSH_TIMEOUT_S: Final = 30.0
 DELIVERY_TIMEOUT_MS: Final = 25_000
 SESSION_TIMEOUT_MS: Final = 10_000
 MAX_POLL_INTERVAL_MS: Final = 300_000
-COMMON: Final = {
-    # A broker that restarts denies knowing its topics for a moment; the default asks it
-    # again after five minutes.
-    "topic.metadata.refresh.interval.ms": 5000,
-    "reconnect.backoff.max.ms": 2000,
-    "log_level": 2,  # an absent broker is said by us, not twenty times a second
-}
 
 
 def record_of(message: Message) -> Record:
@@ -61,14 +55,13 @@ class KafkaSink:
     def __init__(self, settings: KafkaSettings) -> None:
         self._producer = Producer(
             {
-                "bootstrap.servers": settings.brokers,
+                **client(settings),
                 "acks": "all",
                 "enable.idempotence": settings.idempotence,
                 "partitioner": "murmur2_random",  # as Java does
                 "compression.type": "lz4",
                 "linger.ms": 5,
                 "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,
-                **COMMON,
                 "queue.buffering.max.messages": 100_000,
             }
         )
@@ -145,9 +138,7 @@ class KafkaSource:
         """``revoked`` is called, between two batches, when partitions are taken away."""
         self._revoked = revoked
         self._settings = {
-            "bootstrap.servers": settings.brokers,
-            "group.id": group,
-            "enable.auto.commit": False,
+            **reader(settings, group),
             "enable.auto.offset.store": False,
             "auto.offset.reset": "earliest",
             "partition.assignment.strategy": "range",
@@ -155,7 +146,6 @@ class KafkaSource:
             "max.poll.interval.ms": MAX_POLL_INTERVAL_MS,
             # The broker answers a fetch as soon as there is a record; only an idle one waits.
             "fetch.wait.max.ms": 1000,
-            **COMMON,
         }
         self._topics = list(topics)
         self._positions: dict[Place, int] = {}

@@ -11,7 +11,8 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from libs.events import headers
 from libs.faults import Retryable
-from libs.kafka.confluent import COMMON, record_of
+from libs.kafka.client import reader
+from libs.kafka.confluent import record_of
 from libs.kafka.record import Record, Sink
 from libs.runtime.config import KafkaSettings
 
@@ -36,11 +37,8 @@ def read_all(settings: KafkaSettings, topic: str) -> Iterator[Record]:
     """
     consumer = Consumer(
         {
-            "bootstrap.servers": settings.brokers,
-            "group.id": "perennial-reader",  # never joined, never committed
-            "enable.auto.commit": False,
+            **reader(settings, "perennial-reader"),  # never joined, never committed
             "enable.partition.eof": True,  # compaction may leave nothing just before the end
-            **COMMON,
         }
     )
     try:

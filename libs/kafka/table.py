@@ -12,7 +12,8 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from libs.events.topics import E, Topic
 from libs.faults import Poison
-from libs.kafka.confluent import COMMON, record_of
+from libs.kafka.client import reader
+from libs.kafka.confluent import record_of
 from libs.kafka.consumer import delivery_of
 from libs.kafka.hearing import LOOK_EVERY_S, Hearing, Place
 from libs.kafka.record import Record
@@ -92,11 +93,8 @@ class CompactedTable(MemoryTable[E]):
         self._positions: dict[Place, int] = {}
         self._hearing = Hearing(self._positions, look_every_s)
         self._settings = {
-            "bootstrap.servers": settings.brokers,
-            "group.id": f"{topic.name}-reader",  # never joined, never committed
-            "enable.auto.commit": False,
+            **reader(settings, f"{topic.name}-reader"),  # never joined, never committed
             "auto.offset.reset": "earliest",
-            **COMMON,
         }
         self._consumer = Consumer(self._settings)
 

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any, Final, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FilePath, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 T = TypeVar("T")
@@ -25,6 +25,31 @@ class KafkaSettings(Section):
     """host:port, comma separated."""
     idempotence: bool = True
     """Off only on a broker whose idempotent producer loses acknowledged records (tansu)."""
+    group_prefix: str = ""
+    """Before the name of every consumer group, for a cluster whose groups have owners."""
+    security_protocol: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = "plaintext"
+    ssl_ca_file: FilePath | None = None
+    """PEM, of who signed the brokers' certificates; absent: the system's."""
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    sasl_username: str = ""
+    sasl_password_file: FilePath | None = None
+    """Read at each start; white space around the password is left out."""
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        sasl = (self.sasl_mechanism, self.sasl_username, self.sasl_password_file)
+        if self.security_protocol.startswith("sasl") and not all(sasl):
+            raise ValueError(
+                f"security_protocol {self.security_protocol} wants sasl_mechanism, sasl_username "
+                "and sasl_password_file"
+            )
+        if any(sasl) and not self.security_protocol.startswith("sasl"):
+            raise ValueError(f"security_protocol {self.security_protocol} takes no sasl_* setting")
+        if self.ssl_ca_file and not self.security_protocol.endswith("ssl"):
+            raise ValueError(f"security_protocol {self.security_protocol} takes no ssl_ca_file")
+        if self.sasl_password_file and not self.sasl_password_file.read_text().strip():
+            raise ValueError(f"sasl_password_file {self.sasl_password_file} is empty")
+        return self
 
 
 class S3Settings(Section):

@@ -10,6 +10,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicP
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from libs.events.topics import ALL
+from libs.kafka.client import client
 from libs.runtime.config import KafkaSettings
 from services.console.domain.snapshot import Topic
 from services.console.ports import Away
@@ -29,9 +30,7 @@ class KafkaTopics:
     _admin: AdminClient = field(init=False)
 
     def __post_init__(self) -> None:
-        self._admin = AdminClient(
-            {"bootstrap.servers": self.settings.brokers, "log_level": 0}, logger=None
-        )
+        self._admin = AdminClient({**client(self.settings), "log_level": 0}, logger=None)
 
     async def topics(self) -> Sequence[Topic]:
         return await asyncio.to_thread(self._ask)

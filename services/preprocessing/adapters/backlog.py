@@ -6,6 +6,7 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from libs.faults import Retryable
+from libs.kafka.client import reader
 from libs.runtime.config import KafkaSettings
 
 TIMEOUT_S: Final = 5.0
@@ -18,13 +19,7 @@ class KafkaBacklog:
 
     def __init__(self, settings: KafkaSettings, group: str, topics: Sequence[str]) -> None:
         self._topics = topics
-        self._consumer = Consumer(
-            {
-                "bootstrap.servers": settings.brokers,
-                "group.id": group,
-                "enable.auto.commit": False,
-            }
-        )
+        self._consumer = Consumer(reader(settings, group))
 
     def ends(self) -> Mapping[Place, int]:
         """

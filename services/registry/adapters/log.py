@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from libs.events.delivery import Delivery
 from libs.events.topics import Topic
 from libs.faults import Poison, Retryable
+from libs.kafka.client import reader
 from libs.kafka.confluent import record_of
 from libs.kafka.consumer import delivery_of
 from libs.kafka.record import Record
@@ -33,9 +34,7 @@ class KafkaLog:
     def read(self, topics: Sequence[Topic[Any]]) -> Iterator[Delivery[Any]]:
         consumer = Consumer(
             {
-                "bootstrap.servers": self.settings.brokers,
-                "group.id": "registry-replay",  # never joined, never committed
-                "enable.auto.commit": False,
+                **reader(self.settings, "registry-replay"),  # never joined, never committed
                 "fetch.wait.max.ms": 50,
             }
         )

@@ -139,8 +139,8 @@ async def _entered(token: str | None, method: str, context: Any) -> AsyncIterato
             if token is not None:
                 auth.require(auth.bearer(metadata), token)
             yield
-    except grpc.aio.AbortError:
-        code = "ABORTED_BY_HANDLER"
+    except asyncio.CancelledError:
+        code = grpc.StatusCode.CANCELLED.name
         raise
     except Exception as error:
         code = code_for(error).name

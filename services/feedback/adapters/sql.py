@@ -21,9 +21,15 @@ from services.feedback.ports import Place
 LISTED: Final = 500
 """How many slots ``oldest`` and ``waiting`` list."""
 
-EVICTED: Final = Counter("feedback_slots_evicted_total", "Slots dropped at a bound.", ["bound"])
-HELD: Final = Gauge("feedback_slots", "Generation ids that the store holds.", ["partition"])
-JOINED: Final = Counter("feedback_joined_total", "Feedback versions joined with their answer.")
+EVICTED: Final = Counter(
+    "perennial_feedback_slots_evicted_total", "Slots dropped at a bound", ["bound"]
+)
+HELD: Final = Gauge(
+    "perennial_feedback_slots", "Generation ids that the store holds", ["partition"]
+)
+JOINED: Final = Counter(
+    "perennial_feedback_joined_total", "Feedback versions joined with their answer"
+)
 
 METADATA: Final = sa.MetaData()
 PARTITIONS: Final = sa.Table(

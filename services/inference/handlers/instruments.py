@@ -24,6 +24,11 @@ FIRST_TOKEN_SECONDS: Final = Histogram(
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8),
 )
 
+TOKENS: Final = Counter(
+    "perennial_generation_tokens_total",
+    "Tokens of answers that were not kept ones, by OpenTelemetry's gen_ai.token.type",
+    ["role", "token_type"],
+)
 MIRRORS_DROPPED: Final = Counter(
     "perennial_mirrors_dropped_total", "Sampled answers that were not mirrored", ["reason"]
 )
@@ -62,5 +67,6 @@ REPAIRS: Final = Counter(
 generations = cache(GENERATIONS.labels)
 latency = cache(LATENCY_SECONDS.labels)
 first_token = cache(FIRST_TOKEN_SECONDS.labels)
+tokens = cache(TOKENS.labels)
 provider_attempts = cache(PROVIDER_ATTEMPTS.labels)
 provider_breaker = cache(PROVIDER_BREAKER.labels)

@@ -182,6 +182,9 @@ class Runner:
         if served.finish is not None:
             instruments.latency(role).observe(served.latency_s)
             instruments.first_token(role).observe(served.time_to_first_token_s)
+            if not served.cached:
+                instruments.tokens(role, "input").inc(served.finish.prompt_tokens)
+                instruments.tokens(role, "output").inc(served.finish.completion_tokens)
             self._remember(generation, served, trace)
         return served
 

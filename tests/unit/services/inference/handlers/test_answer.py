@@ -3,6 +3,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 import pytest
+from prometheus_client import REGISTRY
 
 from libs.runtime.clock import SystemClock
 from protos.registry.v1.registry_events_pb2 import ROLE_CANARY, ROLE_CHAMPION
@@ -53,6 +54,16 @@ class World:
         self.mirrored.append(served.generation_id)
 
 
+def tokens_counted() -> tuple[float, float]:
+    """Input and output of the champion's, ever."""
+    name = "perennial_generation_tokens_total"
+    found = [
+        REGISTRY.get_sample_value(name, {"role": "champion", "token_type": side})
+        for side in ("input", "output")
+    ]
+    return found[0] or 0.0, found[1] or 0.0
+
+
 @pytest.fixture
 def world() -> World:
     return World()
@@ -87,6 +98,15 @@ async def test_the_event_is_kept_before_the_last_piece_is_given_out(world: World
     ]
 
     assert seen == [(False, 0)] * 8 + [(True, 1)]
+
+
+async def test_the_tokens_of_an_answer_are_counted(world: World) -> None:
+    before = tokens_counted()
+
+    await world.answer.whole(await world.answer.begin(table(), ask()))
+
+    after = tokens_counted()
+    assert (after[0] - before[0], after[1] - before[1]) == (4, 8)
 
 
 async def test_a_canary_answer_names_its_campaign_and_share(world: World) -> None:

@@ -46,7 +46,7 @@ class Surroundings:
     s3: str
     triton: str = ""
     doors: dict[str, str] = field(default_factory=dict)
-    """``registry.rpc`` -> host:port, for those that call another service."""
+    """``registry.rpc`` -> host:port."""
 
 
 def services(around: Surroundings, ports: Ports) -> list[Process]:
@@ -95,8 +95,6 @@ def offers(name: str, around: Surroundings) -> dict[str, Offer]:
         },
         "model_python": str(triton.VENV / "bin" / "python"),
         "base_model": str(REPO / ".build" / "base-model"),
-        "registry": {"address": around.doors.get("registry.rpc", "")},
-        "monitor": {"address": around.doors.get("monitor.rpc", "")},
         "endpoints_file": str(home.endpoints_file),
     }
 

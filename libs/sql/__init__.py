@@ -1,1 +1,1 @@
-"""SQL: one set-up for SQLite and PostgreSQL, the outbox, durable jobs, migrations."""
+"""SQL: one set-up for SQLite and PostgreSQL, the outbox, durable jobs, migrations, a Part."""

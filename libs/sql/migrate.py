@@ -1,4 +1,4 @@
-"""Alembic at start: a service brings its own tables up to date before it opens a door.
+"""Alembic at start: a service brings its own tables up to date before it opens a door (`part`).
 
 A service keeps ``migrations/__init__.py``, ``migrations/env.py`` and ``migrations/versions/
 m0001_*.py``. The whole of ``env.py`` is::

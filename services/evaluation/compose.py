@@ -9,7 +9,7 @@ from libs.runtime.clock import SystemClock
 from libs.runtime.service import Service
 from libs.sql.engine import connect
 from libs.sql.jobs import Jobs
-from libs.sql.migrate import upgrade
+from libs.sql.part import Database
 from libs.sql.relay import OutboxRelay
 from libs.sql.worker import Hooks, JobWorker, Pace
 from services.evaluation.adapters.announce import announce
@@ -28,7 +28,6 @@ def build() -> Service:
 
 def build_with(settings: Settings) -> Service:
     engine = connect(settings.sql.url)
-    upgrade(engine, "services.evaluation")
     jobs = Jobs(engine, JOBS, SystemClock())
     store = MinioStore(settings.s3)
     bench = Bench(
@@ -46,6 +45,7 @@ def build_with(settings: Settings) -> Service:
         "evaluation",
         settings,
         [
+            Database(engine, "services.evaluation"),
             relay_sink,
             dead_letters,
             OutboxRelay(engine, OUTBOX, relay_sink),

@@ -16,7 +16,7 @@ from libs.runtime.config import KafkaSettings
 from libs.runtime.poller import Poller, on_thread
 from libs.runtime.service import Part, Service
 from libs.sql.engine import connect
-from libs.sql.migrate import upgrade
+from libs.sql.part import Database
 from libs.sql.relay import OutboxRelay
 from services.feedback.adapters.doors import ApplicationsInRouting, GiveOnKafka, keys_of
 from services.feedback.adapters.sql import OUTBOX, SqlSlots
@@ -30,11 +30,11 @@ from services.feedback.rpc import SERVICE, FeedbackRpc
 def build() -> Service:
     settings = Settings()  # type: ignore[call-arg]  # read from the environment
     engine = connect(settings.sql.url)
-    upgrade(engine, "services.feedback")
     door_sink = KafkaSink(settings.kafka)
     routing = CompactedTable(settings.kafka, ROUTING, keys_of)
     give = GiveFeedback(ApplicationsInRouting(routing), GiveOnKafka(door_sink), SystemClock())
     parts: list[Part] = [
+        Database(engine, "services.feedback"),
         door_sink,
         routing,
         *join_parts(settings.kafka, "feedback", engine, _limits(settings), settings.sweep_s),

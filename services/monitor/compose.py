@@ -18,7 +18,7 @@ from libs.kafka.table import CompactedTable
 from libs.rpc.server import RpcServer
 from libs.runtime.service import Service
 from libs.sql.engine import connect
-from libs.sql.migrate import upgrade
+from libs.sql.part import Database
 from libs.sql.relay import OutboxRelay
 from services.monitor.adapters.gauges import Gauges
 from services.monitor.adapters.language import DetectLanguage
@@ -39,7 +39,6 @@ def build() -> Service:
     settings = Settings()  # type: ignore[call-arg]  # from the environment
     threadpool_limits(limits=1)  # blocks of ten rows: more threads halve the speed
     engine = connect(settings.sql.url)
-    upgrade(engine, "services.monitor")
     routing = CompactedTable(settings.kafka, ROUTING)
     applied = CompactedTable(settings.kafka, APPLICATION_APPLIED)
     relay_sink, dead_letters = KafkaSink(settings.kafka), KafkaSink(settings.kafka)
@@ -55,6 +54,7 @@ def build() -> Service:
         "monitor",
         settings,
         [
+            Database(engine, "services.monitor"),
             relay_sink,
             dead_letters,
             OutboxRelay(engine, OUTBOX, relay_sink),

@@ -11,7 +11,7 @@ from libs.runtime.clock import SystemClock
 from libs.runtime.poller import Poller, on_thread
 from libs.runtime.service import Service
 from libs.sql.engine import connect
-from libs.sql.migrate import upgrade
+from libs.sql.part import Database
 from libs.sql.relay import OutboxRelay
 from services.preprocessing.adapters.backlog import KafkaBacklog
 from services.preprocessing.adapters.cutter import Cutter
@@ -38,7 +38,6 @@ LOOK_EVERY_S: Final = 0.25
 def build() -> Service:
     settings = Settings()  # type: ignore[call-arg]  # from the environment
     engine = connect(settings.sql.url)
-    upgrade(engine, "services.preprocessing")
     store = MinioStore(settings.s3)
     rules = Rules(languages=settings.languages)
     ledger = SqlLedger(engine, count_verdict)
@@ -63,6 +62,7 @@ def build() -> Service:
         "preprocessing",
         settings,
         [
+            Database(engine, "services.preprocessing"),
             relay_sink,
             dead_letters,
             OutboxRelay(engine, OUTBOX, relay_sink),

@@ -1,10 +1,6 @@
 """The registry's parts."""
 
-import asyncio
-from types import TracebackType
-from typing import Any, Final, Self
-
-from sqlalchemy.engine import Engine
+from typing import Any, Final
 
 from libs.events import topics
 from libs.kafka.confluent import KafkaSink
@@ -14,9 +10,8 @@ from libs.rpc.server import RpcServer
 from libs.runtime.clock import SystemClock
 from libs.runtime.service import Service
 from libs.sql.engine import connect
-from libs.sql.migrate import upgrade
+from libs.sql.part import Database
 from libs.sql.relay import OutboxRelay
-from protos.registry.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
 from services.registry.adapters.catalogue import SqlCatalogue
 from services.registry.adapters.log import KafkaLog
 from services.registry.adapters.store import SqlStore
@@ -30,33 +25,6 @@ from services.registry.handlers.library import Library
 from services.registry.rpc import SERVICE, RegistryServicer
 
 GROUP: Final = "registry"
-
-
-class Schema:
-    """Brings the store up to date before anything reads it, and lets go of it at the end."""
-
-    name = "schema"
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    async def __aenter__(self) -> Self:
-        await asyncio.to_thread(upgrade, self._engine, "services.registry")
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await asyncio.to_thread(self._engine.dispose)
-
-    async def serve(self, stop: asyncio.Event) -> None:
-        await stop.wait()
-
-    def unready(self) -> str | None:
-        return None
 
 
 def build() -> Service:
@@ -74,13 +42,13 @@ def build() -> Service:
         name="registry",
         settings=settings,
         parts=[
-            Schema(engine),
+            Database(engine, "services.registry"),
             relayed,
             buried,
             OutboxRelay(engine, OUTBOX, relayed),
             RpcServer(
                 settings.rpc,
-                lambda server: add_RegistryServiceServicer_to_server(servicer, server),
+                servicer.register,
                 [SERVICE],
                 operator_token=settings.operator_token.get_secret_value(),
             ),

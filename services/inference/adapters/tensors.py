@@ -43,7 +43,12 @@ def request(model: str, prompt: str, sampling: Sampling) -> kserve.ModelInferReq
         _add(built, "sampling_param_stop", "BYTES", stops, len(sampling.stop))
     if sampling.form is not None:
         _add(built, "guided_decoding_guide_type", "BYTES", _text("json_schema"))
-        _add(built, "guided_decoding_guide", "BYTES", _text(sampling.form.schema))
+        _add(
+            built,
+            "guided_decoding_guide",
+            "BYTES",
+            _text(sampling.form.guide or sampling.form.schema),
+        )
     if sampling.logprobs:
         _add(built, "return_log_probs", "BOOL", TRUE)
     for name, value in FIXED:

@@ -20,8 +20,11 @@ MAX_DEPTH: Final = 32
 MAX_NODES: Final = 2000
 MAX_COUNT: Final = 4096
 """Of items, characters or properties: engines spell repetitions out."""
-MAX_SPELLED: Final = 2048
-"""Of all repetitions together: each costs an engine two milliseconds, once for a schema."""
+MAX_FOLLOWED: Final = 64
+"""Lengths of all strings together that an engine counts: each costs it up to 40 ms, once for a
+schema. Above, they are checked once the answer is there."""
+MAX_SPELLED: Final = 512
+"""Of patterns, items and properties together: what they cost an engine, in the same measure."""
 MAX_TRIED: Final = 10_000
 """Schemas that may be tried on one value, on all ways through ``$ref`` and the likes of anyOf."""
 MAX_WHOLE: Final = 2**53
@@ -47,7 +50,8 @@ TYPES: Final = frozenset({"array", "boolean", "integer", "null", "number", "obje
 FORMATS: Final = frozenset(
     {"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uri", "uuid"}
 )
-RANGES: Final = (("minItems", "maxItems"), ("minLength", "maxLength"))
+LENGTHS: Final = ("minLength", "maxLength")
+RANGES: Final = (("minItems", "maxItems"), LENGTHS)
 BOUNDS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 
 
@@ -113,10 +117,20 @@ def _form(text: str) -> Form:
     _check_tries(nodes, schema)
     if sum(map(_spelled, nodes)) > MAX_SPELLED:
         raise BadSchema(
-            "the schema is too long spelled out: lower maxLength, maxItems, the repetitions of "
-            "patterns or the number of properties that are not required"
+            "the schema is too long spelled out: lower the repetitions of its patterns, maxItems "
+            "or the number of properties that are not required"
         )
-    return Form(text)
+    return Form(text, _guide(schema, nodes))
+
+
+def _guide(schema: dict[str, Any], nodes: list[dict[str, Any]]) -> str:
+    """``schema`` without the lengths of strings where they are too many; "" for all of it."""
+    if sum(max(node.get(name, 0) for name in LENGTHS) for node in nodes) <= MAX_FOLLOWED:
+        return ""
+    for node in nodes:
+        for name in LENGTHS:
+            node.pop(name, None)
+    return json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
 
 
 def _nodes(node: object, path: str, depth: int) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -197,12 +211,10 @@ def _check_items(node: dict[str, Any], path: str) -> None:
 
 
 def _spelled(node: dict[str, Any]) -> int:
-    """What an engine spells out of ``node``, as measured: of patterns each character costs eight
-    times as much, properties that may be left out the square of their number."""
+    """What an engine spells out of ``node``, weighed as measured."""
     optional = len(node.get("properties", {}).keys() - node.get("required", ()))
-    lengths = [node.get(name, 0) for least_and_most in RANGES for name in least_and_most]
-    counted: int = max(lengths[:2]) + max(lengths[2:])
-    return counted + 8 * spelled(node.get("pattern", "")) + optional**2 // 64
+    items: int = max(node.get("minItems", 0), node.get("maxItems", 0))
+    return spelled(node.get("pattern", "")) + items // 8 + optional**2 // 256
 
 
 def _check_tries(nodes: list[dict[str, Any]], root: dict[str, Any]) -> None:

@@ -18,9 +18,11 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What an answer must be: JSON that fits ``schema``, itself JSON text."""
+    """What an answer must be: JSON that fits ``schema``, itself JSON text. ``guide``: what an
+    engine is to follow of it, where that is less."""
 
     schema: str
+    guide: str = ""
 
 
 @dataclass(frozen=True, slots=True)

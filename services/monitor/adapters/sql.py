@@ -1,8 +1,8 @@
-"""States in SQL: a small blob a batch, the reference's fit once."""
+"""States in SQL: a small blob a batch, what the reference gave for good once."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import sqlalchemy as sa
@@ -14,8 +14,10 @@ from libs.sql.engine import insert_once, reader
 from libs.sql.outbox import OutboxSink, add_outbox
 from services.monitor.adapters.blob import freeze, thaw
 from services.monitor.domain.application import Application
+from services.monitor.domain.features import KernelFeatures, Points
 from services.monitor.domain.fitting import Fit
 from services.monitor.domain.release import Release
+from services.monitor.domain.watch import Watch
 
 METADATA: Final = sa.MetaData()
 APPLICATIONS: Final = sa.Table(
@@ -36,7 +38,17 @@ RELEASES: Final = sa.Table(
 )
 OUTBOX: Final = add_outbox(METADATA)
 
-Fitted = dict[tuple[str, str], Fit]
+
+@dataclass(frozen=True, slots=True)
+class Constants:
+    """What a watch never changes once it has it, most of its bytes."""
+
+    fit: Fit = field(default_factory=Fit)
+    features: KernelFeatures | None = None
+    calibration: Points | None = None
+
+
+Fitted = dict[tuple[str, str], Constants]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +97,9 @@ class SqlStates:
             return None
         self._versions[name] = found.version
         for digest, release in found.state.releases.items():
-            if release.watch is not None and release.watch.fit is not None:
-                self._fitted[name, digest] = release.watch.fit
+            constants = _constants(release.watch)
+            if constants is not None:
+                self._fitted[name, digest] = constants
         return found.state
 
     def store(self, states: Sequence[Application], send: Callable[[Sink], None]) -> None:
@@ -122,16 +135,14 @@ class SqlStates:
         fitted: Fitted = {}
         for digest in state.touched:
             release = state.releases[digest]
-            watch = release.watch
+            constants = _constants(release.watch)
             values: dict[str, object] = {"place": kept.index(digest)}
-            if watch is None or watch.fit is None:
+            if constants is None:
                 values["fit"] = None
-            elif self._fitted.get((state.name, digest)) is not watch.fit:
-                values["fit"] = freeze(watch.fit)
-                fitted[state.name, digest] = watch.fit
-            if watch is not None:
-                release = dataclasses.replace(release, watch=dataclasses.replace(watch, fit=None))
-            values["state"] = freeze(release)
+            elif not _same(constants, self._fitted.get((state.name, digest))):
+                values["fit"] = freeze(constants)
+                fitted[state.name, digest] = constants
+            values["state"] = freeze(_without(release))
             same = here & (table.c.digest == digest)
             if connection.execute(table.update().where(same).values(values)).rowcount == 0:
                 row = {"application": state.name, "digest": digest, **values}
@@ -141,6 +152,38 @@ class SqlStates:
 
 def _release(state: bytes, fit: bytes | None) -> Release:
     release = thaw(Release, state)
-    if release.watch is not None and fit is not None:
-        release.watch.fit = thaw(Fit, fit)
+    if release.watch is None or fit is None:
+        return release
+    constants = thaw(Constants, fit)
+    release.watch.fit = constants.fit
+    for signal in release.watch.signals:
+        if signal.learned is not None and constants.features and constants.calibration:
+            signal.learned.features = constants.features
+            signal.learned.calibration = constants.calibration
     return release
+
+
+def _constants(watch: Watch | None) -> Constants | None:
+    if watch is None or watch.fit is None:
+        return None
+    for signal in watch.signals:
+        if signal.learned is not None:
+            return Constants(watch.fit, signal.learned.features, signal.learned.calibration)
+    return Constants(watch.fit)
+
+
+def _same(one: Constants, other: Constants | None) -> bool:
+    """The very same objects."""
+    return other is not None and one.fit is other.fit and one.features is other.features
+
+
+def _without(release: Release) -> Release:
+    """The release without its constants; the fold goes on with its own."""
+    if release.watch is None:
+        return release
+    signals = [
+        dataclasses.replace(signal, learned=signal.learned.bare()) if signal.learned else signal
+        for signal in release.watch.signals
+    ]
+    watch = dataclasses.replace(release.watch, fit=None, signals=signals)
+    return dataclasses.replace(release, watch=watch)

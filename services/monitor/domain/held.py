@@ -16,6 +16,7 @@ T = TypeVar("T")
 
 SHOWN_CHARACTERS = 300
 MOST_VECTORS = 1500
+MOST_VECTOR_BYTES = 3_000_000
 NUMBERS = ("length", MEAN_LOGPROB, "latency", "retrieval_score")
 WORDS = ("language", "refusal", "finish_reason", "served_model", "guard_verdict")
 
@@ -81,7 +82,7 @@ class Collected:
 
     Fields:
         cells: ``(C, m)``, -1 where a row says nothing; labels: "label=value" of each row.
-        vectors: ``(<= 1,500, d)`` embeddings of the first rows.
+        vectors: ``(<= 1,500, d)`` embeddings of the first rows, 3 MB at most.
         counts: rows of each stratum.
     """
 
@@ -99,7 +100,7 @@ class Collected:
         for name in held.strata:
             self.counts[name] = self.counts.get(name, 0) + 1
         self.labels += held.labels
-        if len(self.vectors) < MOST_VECTORS:
+        if len(self.vectors) < MOST_VECTORS and self.vectors.nbytes < MOST_VECTOR_BYTES:
             rows = held.vectors.astype(np.float16)
             known = self.vectors.size > 0
             self.vectors = np.concatenate([self.vectors, rows]) if known else rows

@@ -35,7 +35,7 @@ not retrain, arXiv 2102.10439.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -193,6 +193,12 @@ class KernelCTM:
         T events) <= T / A."""
         strongest = max(chain.value for chain in self.chains)
         return strongest - math.log(OPENED * len(self.chains))
+
+    def bare(self) -> "KernelCTM":
+        """A copy without what the reference gave for good: the features and the calibration."""
+        nothing = np.zeros((0, 0), np.float32)
+        features = KernelFeatures(nothing, nothing, nothing, nothing, 1.0)
+        return replace(self, features=features, calibration=Points(nothing, nothing))
 
     def restart(self) -> None:
         """Forget the stream, not the reference."""

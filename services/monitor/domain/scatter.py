@@ -40,9 +40,7 @@ class Scatter:
 def principal(rows: NDArray[np.floating]) -> Plane:
     """The first two principal axes of ``(n, d)`` rows, each with its largest part positive."""
     whole = rows.astype(np.float64)
-    centred = whole - whole.mean(axis=0)
-    _, vectors = np.linalg.eigh(centred.T @ centred)
-    axes = vectors[:, ::-1][:, :2].T
+    axes = np.linalg.svd(whole - whole.mean(axis=0), full_matrices=False)[2][:2]
     largest = np.abs(axes).argmax(axis=1)
     signs = np.sign(axes[np.arange(len(axes)), largest])
     return np.asarray(axes * signs[:, None], np.float32)

@@ -15,13 +15,19 @@ MAX_TEXT: Final = 512
 MAX_REPEATS: Final = 3
 """Open repetitions in one pattern: each is another power of the text's length."""
 MAX_TIMES: Final = 256
-MAX_SPELLED: Final = 256
+MAX_SPELLED: Final = 512
 """Characters of the pattern once its repetitions are spelled out, as engines do."""
+WIDE: Final = 8
+"""What a character that may be almost any counts: engines look at all their tokens for it."""
 PLAIN: Final = frozenset(
     {
         *(codes.LITERAL, codes.NOT_LITERAL, codes.ANY, codes.IN, codes.AT),
         *(codes.BRANCH, codes.SUBPATTERN, codes.MAX_REPEAT, codes.CATEGORY),
     }
+)
+NOT: Final = frozenset(
+    (codes.CATEGORY, each)
+    for each in (codes.CATEGORY_NOT_DIGIT, codes.CATEGORY_NOT_SPACE, codes.CATEGORY_NOT_WORD)
 )
 ESCAPE: Final = r"\\[dDwWsSnrtfv^$.*+?\\()\[\]{}|/-]|\\x[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}"
 ONE: Final = rf"(?:{ESCAPE}|[^\[\]\\^-])"
@@ -80,7 +86,7 @@ def _why_costly(tree: Any) -> str | None:
             repeats += 1
     if repeats > MAX_REPEATS:
         return f"has more than {MAX_REPEATS} open repetitions"
-    return f"is above {MAX_SPELLED} characters spelled out" if _size(tree) > MAX_SPELLED else None
+    return f"is too long spelled out: above {MAX_SPELLED}" if _size(tree) > MAX_SPELLED else None
 
 
 def _why_foreign(pattern: str) -> str | None:
@@ -115,8 +121,14 @@ def _size(tree: Any) -> int:
             case codes.BRANCH:
                 size += sum(_size(branch) for branch in argument[1])
             case _:
-                size += 1
+                size += WIDE if _is_wide(operation, argument) else 1
     return size
+
+
+def _is_wide(operation: Any, argument: Any) -> bool:
+    if operation is codes.IN:
+        return argument[0][0] is codes.NEGATE or any(each in NOT for each in argument)
+    return operation in {codes.ANY, codes.NOT_LITERAL}
 
 
 def _walk(tree: Any, *, inside: bool) -> Iterator[tuple[Any, Any, bool]]:

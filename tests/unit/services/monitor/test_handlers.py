@@ -168,6 +168,21 @@ def stack(tmp_path: Path) -> Stack:
     return Stack(tmp_path / "monitor.db")
 
 
+def test_a_partition_that_moved_away_and_back_is_folded_from_the_store(stack: Stack) -> None:
+    traffic, first, second = Traffic(3), stack.monitor(), stack.monitor()
+    for loop in (first, second, first):
+        batch: Batch = loop.routes[0].handler.batch  # type: ignore[attr-defined]
+        batch.forget()
+        produce(stack, [served(traffic) for _ in range(5)])
+        drain(loop, 500)
+
+    state = SqlStates(connect(stack.url)).load("support")
+
+    assert state is not None
+    assert state.releases["r1"].watch is not None
+    assert state.releases["r1"].watch.progress == 15
+
+
 def test_drift_becomes_one_alarm_and_one_campaign(stack: Stack) -> None:
     drifting(stack)
 

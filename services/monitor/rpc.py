@@ -31,9 +31,9 @@ class MonitorServicer:
     ) -> pb.ListSignalsResponse:
         name = request.application and incoming.application_name(request.application)
         states, history = await self._read(""), not request.without_history
-        stand = shown.stands(states)
+        least = shown.bar(states)
         mine = [state for state in states if name in ("", state.name)]
-        found = [signal for state in mine for signal in shown.signals(state, history, stand)]
+        found = [signal for state in mine for signal in shown.signals(state, history, least)]
         return pb.ListSignalsResponse(signals=found)
 
     async def ListWindows(  # noqa: N802  # the contract's name

@@ -96,7 +96,7 @@ class Signal(_message.Message):
     copies: _builtins.int
     """events left out: they nearly repeat a recent one"""
     stands: _builtins.bool
-    """by e-BH at 5 % among the signals of all applications"""
+    """its alarm, among those of all applications (e-d-BH)"""
     @_builtins.property
     def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___SignalPoint]:
         """the last 500 block ends"""

@@ -112,7 +112,7 @@ class Signal:
     skipped: int = 0
     """Events passed over because there were too many."""
     stands: bool = False
-    """Its evidence stands among the signals of all applications."""
+    """Its alarm stands among those of all applications."""
 
     @property
     def level(self) -> float:

@@ -1,8 +1,11 @@
-"""Bets against uniform p-values: predictable densities on [0, 1], constant on each cell.
+"""Bets against uniform p-values: predictable densities on [0, 1], constant on each piece.
 
-[0, 1] is cut into K pieces whose widths are the cells' shares, in the event's stratum, at the
-start of a block. A bet is a density f with integral 1; its e-value for a p-value in piece b is
-f(b). Under uniform p-values E[f(p)] = 1, whatever the past made of f.
+[0, 1] is cut into pieces, as wide as the fit part's shares of the cells: fixed before the first
+p-value. A cell that grows a lot spreads its p-values over its neighbours' pieces, so wide ones
+are cut once more. A bet is a density f with integral 1; its e-value for a p-value in piece b is
+f(b). Under uniform p-values E[f(p)] = 1 whatever the p-values before made of f. Widths from the
+rows that the p-values are ranked among would be sharper and wrong: they know of the ranks (at 100
+rows a block's e-value then has mean 1.1, not 1).
 """
 
 from functools import cache
@@ -10,15 +13,15 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from services.monitor.domain.partition import Cells, Floats
-from services.monitor.domain.ranking import indicators
+from services.monitor.domain.partition import Floats
 
 HALF_LIVES = (30.0, 120.0, 500.0, 2000.0)
 PRIOR_EVENTS = 15.0
 CONTAMINATIONS = (0.03, 0.1, 0.3)
+WIDEST = 1 / 16
 LEAST_SHARE = 1e-12
 
-_PARTS = np.array(CONTAMINATIONS)[:, None, None, None]
+_PARTS = np.array(CONTAMINATIONS)[:, None, None]
 
 Masks = NDArray[np.float64]
 
@@ -33,6 +36,16 @@ def suspects(cells: int, ordered: bool) -> Masks:
         return np.eye(cells)
     lower = np.tril(np.ones((cells, cells)))[:-1]
     return np.concatenate([lower, 1 - lower])
+
+
+def pieces(shares: Floats, ordered: bool) -> tuple[Floats, Masks]:
+    """``(P,)`` widths and ``(S, P)`` `suspects`, from ``(K,)`` shares, each above 0, their sum 1.
+
+    Of ordered cells each is a piece: tails hear a spreading cell as they are.
+    """
+    parts = np.ones(len(shares), int) if ordered else np.ceil(shares / WIDEST).astype(int)
+    widths = np.repeat(shares / parts, parts)
+    return widths, np.repeat(suspects(len(shares), ordered), parts, axis=1)
 
 
 @cache
@@ -50,51 +63,42 @@ def fading(size: int) -> tuple[Floats, Floats]:
     return 0.5 ** (np.arange(size - 1, -1, -1) / halves), 0.5 ** (size / halves)
 
 
-@cache
-def _ones(size: int) -> Floats:
-    return np.ones((1, size))
+def plug_in(widths: Floats, seen: Floats, events: Floats, landed: Floats) -> Floats:
+    """Bets that what grew lately goes on growing, one for each half-life.
 
-
-def gains(widths: Floats, seen: Floats, expected: Floats, sets: Masks, hits: Cells) -> Floats:
-    """Log e-values of one block of each of D detectors.
+    ``q_b ~ width_b (N_b + k width_b) / (n width_b + k width_b)``, density ``q_b / width_b``.
 
     Args:
-        widths: ``(D, B, K)``, each row summing to 1: of the event's stratum.
-        seen, expected: ``(D, H, K)`` N and X, decayed counts in events.
-        sets: ``(D, S, K)``.
-        hits: ``(D, B)`` pieces that the block's p-values fell into.
+        widths: ``(D, P)``, each row summing to 1; 0 where there is no piece.
+        seen: ``(D, H, P)`` N, decayed counts of hit pieces; events: ``(D, H)`` n, their sums.
+        landed: ``(D, P)`` how many of the block's p-values fell into each piece.
     Returns:
-        ``(D, H + 3 S)``: `plug_in`, then `contamination`.
+        ``(D, H)`` log e-values of one block.
     """
-    static = contamination(widths, sets, hits)
-    return np.concatenate([plug_in(widths, seen, expected, hits), static], axis=1)
+    apart = np.maximum(widths, LEAST_SHARE)[:, None, :]
+    ratios = (seen / apart + PRIOR_EVENTS) / (events[:, :, None] + PRIOR_EVENTS)
+    means = (ratios @ widths[:, :, None])[:, :, 0]
+    logs = (np.log(ratios) @ landed[:, :, None])[:, :, 0]
+    return np.asarray(logs - landed.sum(axis=1)[:, None] * np.log(means))
 
 
-def plug_in(widths: Floats, seen: Floats, expected: Floats, hits: Cells) -> Floats:
-    """Bets that what grew lately goes on growing, ``(D, H)``, one for each half-life.
-
-    ``q_b ~ width_b (N_b + k mean_b) / (X_b + k mean_b)``, density ``q_b / width_b``: the tilt
-    N / X is shared by the strata, the widths are each event's own.
-    """
-    once = _ones(hits.shape[1])
-    prior = PRIOR_EVENTS / hits.shape[1] * (once @ widths)
-    ratios = (seen + prior) / (expected + prior)
-    landed = once @ indicators(widths.shape[2]).take(hits, axis=0)
-    means = ratios @ widths.transpose(0, 2, 1)
-    logs = np.log(ratios) @ landed.transpose(0, 2, 1)
-    return np.asarray(logs[:, :, 0] - np.log(means).sum(axis=2))
-
-
-def contamination(widths: Floats, sets: Masks, hits: Cells) -> Floats:
-    """Bets on each set A with each contamination e, ``(D, 3 S)``, contamination by contamination.
+def contamination(widths: Floats, sets: Masks) -> Floats:
+    """Bets on each set A with each contamination e.
 
     With u the width of A: ``1 + (1 - u) e / u`` inside, ``1 - e`` outside; the mean is 1. A set
     without cells is no bet.
+
+    Args:
+        widths: ``(D, P)``; sets: ``(D, S, P)``.
+    Returns:
+        ``(3, D, S)`` logs of the densities inside.
     """
-    once, columns = _ones(hits.shape[1]), sets.transpose(0, 2, 1)
-    shares = widths @ columns
-    inside = columns[np.arange(len(columns))[:, None], hits]
-    odds = inside * ((1 - shares) / np.maximum(shares, LEAST_SHARE))
-    outside = hits.shape[1] - once @ inside
-    logs = once @ np.log1p(odds * _PARTS) + outside * np.log1p(-_PARTS)
-    return np.asarray(logs.transpose(1, 2, 0, 3).reshape(len(hits), -1))
+    shares = np.maximum((sets @ widths[:, :, None])[:, :, 0], LEAST_SHARE)
+    return np.asarray(np.log1p((1 - shares) / shares * _PARTS))
+
+
+def static(inside: Floats, sets: Masks, landed: Floats) -> Floats:
+    """`contamination`'s log e-values of a block, ``(D, 3 S)``; as `plug_in`."""
+    fell = (sets @ landed[:, :, None])[:, :, 0]
+    found = fell * inside + (landed.sum(axis=1)[:, None] - fell) * np.log1p(-_PARTS)
+    return np.asarray(found.transpose(1, 0, 2).reshape(len(landed), -1))

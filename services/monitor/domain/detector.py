@@ -8,13 +8,19 @@ and Shafer, Algorithmic Learning in a Random World). Each bet j multiplies its e
 block of ten events and sums them as ``M_j <- e_j (M_j + 1)``; the detector's value is the
 weighted sum of the M_j.
 
+Bets. They know the p-values before theirs and the fit part, nothing else (`bets`): the pieces of
+[0, 1] that they tell apart are as wide as the fit part's shares of the cells. Where these differ
+from the calibration's the bets lose sharpness, never fairness.
+
 Strata. An event is ranked among the rows of its own stratum (time of day, weekday or weekend);
 each stratum has counts of its own, the bets are shared.
 
-Promise. ``M - blocks`` is a martingale, so an alarm at ``value >= c`` has an average run
-length of at least c blocks, and P(alarm within T events) <= T / (10 c) for every T, however
-often it is looked at (Shin, Ramdas and Rinaldo, E-detectors, arXiv 2203.03532; Vovk et al.,
-Retrain or not retrain, arXiv 2102.10439). The promise is marginal over the reference's draw.
+Promise. Given the fit part ``M - blocks`` is a martingale of the p-values, so an alarm at
+``value >= c`` has an average run length of at least c blocks, and P(alarm within T events) <=
+T / (10 c) for every T, however often it is looked at (Shin, Ramdas and Rinaldo, E-detectors,
+arXiv 2203.03532; Vovk et al., Retrain or not retrain, arXiv 2102.10439). The promise is marginal
+over the reference's draw, and holds up to the first alarm: a reference that rang once by chance
+is likely to ring again.
 
 Assumption. Within a stratum, reference and undisturbed stream are exchangeable: one event per
 episode, near copies left out, events further apart than the correlation length. A very slow
@@ -35,13 +41,9 @@ import numpy as np
 from services.monitor.domain import bets
 from services.monitor.domain.draws import Draws
 from services.monitor.domain.partition import Cells, Floats
-from services.monitor.domain.ranking import indicators, p_values, running
+from services.monitor.domain.ranking import indicators, p_values
 
 BLOCK = 10
-POOLED = 500.0
-"""Rows of all strata together that the pieces' widths lean on. Widths that follow the counts of
-one small stratum know too much of its ranks: with 64 strata of 22 rows, and widths of their own,
-the run length was half of the promised one."""
 LOG_CEILING = 200.0
 
 
@@ -50,24 +52,27 @@ class PartitionCTM:
     """One partition under watch, K cells in S strata.
 
     Fields:
+        shares: ``(K,)`` of the cells in the fit part, each above 0, their sum 1.
         ordered: whether neighbouring cells mean similar things.
         seed: of the p-values' ties (`draws`), so that an alarm can be recomputed.
         reference: ``(S, K)`` calibration rows per cell.
         counts: ``(S, K)`` rows per cell, calibration and stream.
         log_values: ``(J,)`` natural log of each M_j; -inf is 0.
-        seen, expected: ``(H, K)`` decayed counts of hit pieces and of their widths.
-        recent: ``(K,)`` watched events per cell, weights halving every 30 events.
+        seen: ``(H, P)`` decayed counts of hit pieces (`bets.pieces`).
+        recent, expected: ``(K,)`` watched events per cell, and what the rows of their strata let
+            expect; weights halving every 30 events.
         blocks: settled so far; value: natural log of the weighted sum of the M_j.
     """
 
+    shares: Floats
     ordered: bool
     seed: int
     reference: Floats
     counts: Floats
     log_values: Floats
     seen: Floats
-    expected: Floats
     recent: Floats
+    expected: Floats
     blocks: int = 0
     value: float = -math.inf
     draws: Draws = field(init=False, repr=False, compare=False)
@@ -89,30 +94,30 @@ class PartitionCTM:
         return self.value
 
     def lately(self) -> tuple[Floats, Floats]:
-        alone = len(self.reference) == 1 or not self.expected[0].sum()
-        return self.recent, self.reference.sum(axis=0) if alone else self.expected[0]
+        alone = len(self.reference) == 1 or not self.expected.sum()
+        return self.recent, self.reference.sum(axis=0) if alone else self.expected
 
     def restart(self) -> None:
         self.stack = None
         self.counts = self.reference.copy()
         self.log_values, self.value = np.full_like(self.log_values, -np.inf), -np.inf
         self.seen = np.zeros_like(self.seen)
-        self.expected = np.zeros_like(self.expected)
-        self.recent = np.zeros_like(self.recent)
+        self.recent, self.expected = np.zeros_like(self.recent), np.zeros_like(self.expected)
 
 
-def detector(cells: int, ordered: bool, seed: int, strata: int = 1) -> PartitionCTM:
-    """An empty detector over ``cells`` cells."""
-    kinds = len(bets.HALF_LIVES)
+def detector(shares: Floats, ordered: bool, seed: int, strata: int = 1) -> PartitionCTM:
+    """An empty detector over K cells, from the fit part's ``(K,)`` shares of them."""
+    cells, (widths, _) = len(shares), bets.pieces(shares, ordered)
     return PartitionCTM(
+        shares=shares,
         ordered=ordered,
         seed=seed,
         reference=np.zeros((strata, cells)),
         counts=np.zeros((strata, cells)),
         log_values=np.full(len(bets.log_weights(cells, ordered)), -np.inf),
-        seen=np.zeros((kinds, cells)),
-        expected=np.zeros((kinds, cells)),
+        seen=np.zeros((len(bets.HALF_LIVES), len(widths))),
         recent=np.zeros(cells),
+        expected=np.zeros(cells),
     )
 
 
@@ -144,27 +149,46 @@ class _Stack:
     detector is of one stack at a time; a change from outside takes it out (``stack = None``).
 
     Fields:
-        counts: ``(D, largest S, most)``; pooled: ``(D, 1, most)`` its sums over the strata.
-        tilts: ``(2, D, H, most)`` seen and expected; recent: ``(D, most)``.
+        counts: ``(D, largest S, most)``.
+        widths: ``(D, P)`` of the pieces; edges: ``(D, 1, P)`` where they end, 2 for the last.
+        sets: ``(D, S, P)`` of pieces that static bets are on, zeros where there is none; odds: of
+            these bets (`bets.contamination`).
+        seen: ``(D, H, P)``; lately: ``(2, D, most)`` recent and expected.
         values: ``(D, 4 + 3 S)`` of the bets.
         places: ``(D, 1)`` numbers of the detectors.
     """
 
-    __slots__ = ("counts", "form", "members", "places", "pooled", "recent", "tilts", "values")
+    __slots__ = (
+        "counts",
+        "edges",
+        "form",
+        "lately",
+        "members",
+        "odds",
+        "places",
+        "seen",
+        "sets",
+        "values",
+        "widths",
+    )
 
     def __init__(self, detectors: Sequence[PartitionCTM]) -> None:
-        self.form = _form(tuple((found.counts.shape[1], found.ordered) for found in detectors))
+        self.form = _form(tuple((len(found.shares), found.ordered) for found in detectors))
         size, most = len(detectors), self.form.most
+        cut = [bets.pieces(found.shares, found.ordered) for found in detectors]
+        finest = max(len(widths) for widths, _ in cut)
         tables = max(len(found.counts) for found in detectors)
         self.members = list(detectors)
         self.places = np.arange(size)[:, None]
         self.counts = np.zeros((size, tables, most))
-        self.tilts = np.ones((2, size, len(bets.HALF_LIVES), most))
-        self.recent = np.zeros((size, most))
+        self.widths, self.edges = np.zeros((size, finest)), np.full((size, 1, finest), 2.0)
+        self.sets = np.zeros((size, self.form.broad, finest))
+        self.seen = np.zeros((size, len(bets.HALF_LIVES), finest))
+        self.lately = np.zeros((2, size, most))
         self.values = np.full(self.form.stakes.shape, -np.inf)
         for place, found in enumerate(detectors):
-            self._take(place, found)
-        self.pooled = self.counts.sum(axis=1, keepdims=True)
+            self._take(place, found, *cut[place])
+        self.odds = bets.contamination(self.widths, self.sets)
 
     def holds(self, detectors: Sequence[PartitionCTM]) -> bool:
         return len(detectors) == len(self.members) and all(
@@ -175,22 +199,20 @@ class _Stack:
     def settle(self, detectors: Sequence[PartitionCTM], cells: Cells, strata: Cells) -> None:
         """Fold one block of some of the members, in their order."""
         at = self._at(detectors)
-        form, places, pooled = self.form, self.places[at], self.pooled[at]
+        form, places, widths = self.form, self.places[at], self.widths[at]
         rows = self.counts[places, strata]
-        p = p_values(
-            rows, cells, strata, np.array([found.draws.of(found.blocks) for found in detectors])
-        )
-        lent = pooled * (POOLED / np.maximum(pooled.sum(axis=2, keepdims=True), 1.0))
-        known = (rows + lent + 0.5) * form.real[at]
-        widths = known / known.sum(axis=2, keepdims=True)
-        reached = running(widths) > p[:, :, None]
-        reached[:, :, -1] = True
-        hits = np.minimum(reached.argmax(axis=2), form.last[at])
-        seen, expected = self.tilts[:, at]
-        gains = bets.gains(widths, seen, expected, form.sets[at], hits)
-        values = np.minimum(np.log1p(np.exp(self.values[at])) + gains, LOG_CEILING)
-        self.values[at] = values
-        self._count(at, cells, hits, widths)
+        draws = np.array([found.draws.of(found.blocks) for found in detectors])
+        p = p_values(rows, cells, strata, draws)
+        hits = (self.edges[at] <= p[:, :, None]).sum(axis=2)
+        pieces = indicators(widths.shape[1]).take(hits, axis=0)
+        landed, seen = pieces.sum(axis=1), self.seen[at]
+        gains = [
+            bets.plug_in(widths, seen, seen.sum(axis=2), landed),
+            bets.static(self.odds[:, at], self.sets[at], landed),
+        ]
+        grown = np.log1p(np.exp(self.values[at])) + np.concatenate(gains, axis=1)
+        values = self.values[at] = np.minimum(grown, LOG_CEILING)
+        self._count(at, cells, pieces, rows)
         np.add.at(self.counts, (places, strata, cells), 1.0)
         logs = np.log((np.exp(values) * form.stakes[at]).sum(axis=1)).tolist()
         for found, value in zip(detectors, logs, strict=True):
@@ -206,21 +228,22 @@ class _Stack:
         number = {id(found): place for place, found in enumerate(self.members)}
         return [number[id(found)] for found in detectors]
 
-    def _count(self, at: slice | list[int], cells: Cells, hits: Cells, widths: Floats) -> None:
-        """Add a block's events, its hit pieces and the widths that these had."""
-        one, weights = indicators(self.form.most), bets.fading(BLOCK)[0]
-        landed, fading = one.take(cells, axis=0), self.form.fading[at]
-        added = np.array([weights @ one.take(hits, axis=0), weights @ widths])
-        self.tilts[:, at] = self.tilts[:, at] * fading + added
-        self.recent[at] = self.recent[at] * fading[:, 0] + weights[0] @ landed
-        self.pooled[at] += landed.sum(axis=1, keepdims=True)
+    def _count(self, at: slice | list[int], cells: Cells, pieces: Floats, rows: Floats) -> None:
+        """Add a block's pieces and events, and the ``(D, 10, most)`` rows of their strata."""
+        weights, fading = bets.fading(BLOCK)
+        self.seen[at] = self.seen[at] * fading + weights @ pieces
+        came = weights[0] @ indicators(self.form.most).take(cells, axis=0)
+        expected = weights[0] @ (rows / np.maximum(rows.sum(axis=2, keepdims=True), 1.0))
+        self.lately[:, at] = self.lately[:, at] * fading[0] + np.array([came, expected])
 
-    def _take(self, place: int, found: PartitionCTM) -> None:
-        tables, size = found.counts.shape
-        counts, recent = self.counts[place, :tables, :size], self.recent[place, :size]
-        seen, expected = self.tilts[:, place, :, :size]
-        counts[:], recent[:] = found.counts, found.recent
-        seen[:], expected[:] = found.seen, found.expected
+    def _take(self, place: int, found: PartitionCTM, widths: Floats, sets: Floats) -> None:
+        (tables, size), cut = found.counts.shape, len(widths)
+        counts, seen = self.counts[place, :tables, :size], self.seen[place, :, :cut]
+        recent, expected = self.lately[:, place, :size]
+        counts[:], seen[:] = found.counts, found.seen
+        recent[:], expected[:] = found.recent, found.expected
+        self.widths[place, :cut], self.sets[place, : len(sets), :cut] = widths, sets
+        self.edges[place, 0, : cut - 1] = np.cumsum(widths)[:-1]
         self.values.ravel()[self.form.kept[self.form.parts[place]]] = found.log_values
         found.counts, found.recent, found.seen, found.expected = counts, recent, seen, expected
         found.stack = self
@@ -231,19 +254,13 @@ class _Form:
     """How detectors of several sizes lie in one array.
 
     Fields:
-        most: the largest K; last: ``(D, 1)`` each one's last cell.
-        real: ``(D, 1, most)`` 1 where a cell is one.
-        fading: ``(D, H, most)`` what a block leaves of the decayed counts.
-        sets: ``(D, S, most)`` sets of cells that static bets are on, zeros where there is none.
+        most: the largest K; broad: the largest S.
         stakes: ``(D, 4 + 3 S)`` of the bets; 0 where there is none.
         kept: flat places of all bets among those; parts: each detector's part of ``kept``.
     """
 
     most: int
-    last: Cells
-    real: Floats
-    fading: Floats
-    sets: Floats
+    broad: int
     stakes: Floats
     kept: Cells
     parts: list[slice]
@@ -252,16 +269,13 @@ class _Form:
 @lru_cache(maxsize=4096)
 def _form(kinds: tuple[tuple[int, bool], ...]) -> _Form:
     most = max(size for size, _ in kinds)
-    suspects = [bets.suspects(size, ordered) for size, ordered in kinds]
-    broad = max(len(found) for found in suspects)
+    sizes = [len(bets.suspects(size, ordered)) for size, ordered in kinds]
+    broad = max(sizes)
     plug_in, parts = len(bets.HALF_LIVES), len(bets.CONTAMINATIONS)
-    real = np.array([np.arange(most) < size for size, _ in kinds])[:, None, :]
-    sets = np.zeros((len(kinds), broad, most))
     stakes = np.zeros((len(kinds), plug_in + parts * broad))
     kept: list[Cells] = []
     for place, (size, ordered) in enumerate(kinds):
-        mine = len(suspects[place])
-        sets[place, :mine, :size] = suspects[place]
+        mine = sizes[place]
         static = [plug_in + part * broad + np.arange(mine) for part in range(parts)]
         own = np.concatenate([np.arange(plug_in), *static])
         stakes[place, own] = np.exp(bets.log_weights(size, ordered))
@@ -269,10 +283,7 @@ def _form(kinds: tuple[tuple[int, bool], ...]) -> _Form:
     ends = np.cumsum([0, *map(len, kept)]).tolist()
     return _Form(
         most=most,
-        last=np.array([[size - 1] for size, _ in kinds]),
-        real=real.astype(np.float64),
-        fading=np.where(real, bets.fading(BLOCK)[1], 1.0),
-        sets=sets,
+        broad=broad,
         stakes=stakes,
         kept=np.concatenate(kept),
         parts=[slice(*pair) for pair in pairwise(ends)],

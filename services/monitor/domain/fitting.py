@@ -95,10 +95,16 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One partition of one signal; ``ordered``: neighbouring cells mean similar things."""
+    """One partition of one signal, K cells.
+
+    Fields:
+        shares: ``(K,)`` of the fit part.
+        ordered: neighbouring cells mean similar things.
+    """
 
     signal: str
     labels: list[str]
+    shares: Floats
     ordered: bool
 
 
@@ -138,13 +144,14 @@ class Fit:
         for kind in self.started:
             if self.embedding is not None and kind.form == "embedding":
                 clusters, marks = self.embedding.labels
-                found += [Column(kind.name, clusters, False), Column(kind.name, marks, True)]
+                found.append(Column(kind.name, clusters, self.embedding.near, False))
+                found.append(Column(kind.name, marks, self.embedding.far, True))
             elif kind.form == "word":
-                found.append(Column(kind.name, self.words[kind.name].labels, False))
-            elif kind.name in self.scalars:
-                found.append(Column(kind.name, self.scalars[kind.name].labels, True))
+                words = self.words[kind.name]
+                found.append(Column(kind.name, words.labels, words.shares, False))
             else:
-                found.append(Column(kind.name, self.residuals[kind.name].labels, True))
+                bins = self.scalars.get(kind.name) or self.residuals[kind.name]
+                found.append(Column(kind.name, bins.labels, bins.shares, True))
         return found
 
     def assign(self, table: Table) -> Cells:

@@ -1,47 +1,34 @@
-"""One budget of false alarms for many streams: e-BH over what each has gathered.
+"""Which alarms stand in a crowd of streams: e-detectors with the Benjamini-Hochberg rule.
 
-E-value. Let M be a stream's Shiryaev-Roberts value after n blocks (``detector``, ``ball``,
-``kernel``). While nothing has changed M - n is a supermartingale from 0, so E[M] <= n at any
-n that was fixed beforehand, and ``M / n`` is an e-value.
+An application's own promise bounds its own false alarms. Two hundred quiet applications that each
+ring once in 100,000 events ring together every 500.
 
-Rule. Sort the e-values of the N streams downwards; the first k stand, for the largest k with
-``e_(k) >= N / (k alpha)`` (Wang and Ramdas, False discovery rate control with e-values, 2022).
-In expectation at most a part alpha of the streams that stand are quiet ones, whatever the
-dependence between streams; when all are quiet, P(any stands) <= alpha at each look. Two hundred
-quiet streams that would each ring once in 10,000 events ring together every 50: of those alarms
-the ones that stand here are the ones to get up for.
+Rule. Let m be a stream's loudest statistic over its threshold: it rings at m >= 1. Sort the m of
+all N streams downwards; the first k stand, for the largest k with ``m_(k) >= N / k`` (e-d-BH:
+Dandapanthula and Ramdas, Multiple testing in multi-stream sequential change detection, arXiv
+2501.04130; Wang and Ramdas, False discovery rate control with e-values, 2022). A change that lasts
+is watched on after its alarm, and soon stands; a false alarm rarely gets there.
 
-Assumption. Each stream's own detector keeps its promise, and looks are taken by the clock: not at
-a moment that was chosen by looking at the values.
+Promise. Let a stream with a run length A have watched T events. While it is quiet E[m] <= T / A
+at any T that was fixed beforehand, so in expectation the quiet ones among those that stand are at
+most a part ``mean of T / A`` over the streams, whatever their dependence: as if one of them were
+watched alone, not N. No rule with a finite run length can bound that part for ever (there, 3).
+
+Assumption. Each stream's own detectors keep their promise, and looks are taken by the clock: not
+at a moment that was chosen by looking at the values.
 """
 
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
-
-from services.monitor.domain.partition import Floats
-
-ALPHA: Final = 0.05
 
 
-def standing(streams: Sequence[tuple[float, int]], alpha: float = ALPHA) -> list[bool]:
-    """Whether each stream stands among all of them.
+def bar(margins: Sequence[float]) -> float:
+    """Natural log of the least m that stands; inf when none does.
 
     Args:
-        streams: natural log of M, and the blocks that were settled; 0 blocks stand never.
-        alpha: expected part of the standing streams that may be quiet ones.
+        margins: natural log of m of each stream.
     """
-    log_e = np.array([value - np.log(n) if n else -np.inf for value, n in streams], float)
-    stand = np.zeros(len(streams), bool)
-    stand[e_bh(log_e, alpha)] = True
-    return [bool(one) for one in stand]
-
-
-def e_bh(log_e: Floats, alpha: float) -> NDArray[np.int64]:
-    """Places of the rejected hypotheses among ``(N,)`` log e-values, largest e-value first."""
-    order = np.argsort(-log_e, kind="stable").astype(np.int64)
-    ranks = np.arange(1, len(log_e) + 1)
-    passing = log_e[order] >= np.log(len(log_e) / (ranks * alpha))
-    return order[: int(ranks[passing].max(initial=0))]
+    ranked = np.sort(np.array(margins, float))[::-1]
+    bars = np.log(len(ranked) / np.arange(1, len(ranked) + 1))
+    return float(bars[ranked >= bars].min(initial=np.inf))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from services.monitor.domain.ball import DELTA
 from services.monitor.domain.detector import BLOCK
 from services.monitor.domain.fitting import (
     KINDS,
@@ -19,7 +20,7 @@ from services.monitor.domain.fitting import (
 from services.monitor.domain.held import MOST_VECTORS
 from services.monitor.domain.intake import DUPLICATES, INTAKE, Reason
 from services.monitor.domain.kernel import kernel_detector
-from services.monitor.domain.partition import Cells, Vectors
+from services.monitor.domain.partition import Cells, Vectors, shares
 from services.monitor.domain.persistence import correlation_length
 from services.monitor.domain.signal import JOINT, Signal, channel
 
@@ -133,16 +134,19 @@ def panel(
     columns = fit.columns
     signals: list[tuple[float, Signal]] = []
     notes: list[str] = []
-    maker = _Maker(columns, fit.groups, reference, seed, conditional)
+    names = segments(reference.labels)
+    most = len(columns) * (1 + len(names)) + len(reference.reasons)
+    maker = _Maker(columns, fit.groups, reference, seed, DELTA / most if conditional else 0.0)
     for kind in fit.started:
         whole = maker.make(kind, "", np.ones(reference.cells.shape[1], bool))
         if whole is None:
             notes.append(f"{kind.name}: too small a reference")
         else:
+            if conditional and not whole.fixed:
+                notes.append(f"{kind.name}: its promise is on average over references")
             if kind.form == "embedding" and not conditional:
                 watch_kernel(whole, fit, reference, seed)
             signals.append((kind.share, whole))
-    names = segments(reference.labels)
     watched = [kind for kind in KINDS if kind.name in (PROMPT_EMBEDDING, MEAN_LOGPROB)]
     for segment in names:
         inside = np.array([segment in row for row in reference.labels])
@@ -169,11 +173,17 @@ def watch_kernel(signal: Signal, fit: Fit, reference: Calibration, seed: int) ->
 
 @dataclass(slots=True)
 class _Maker:
+    """
+    Fields:
+        delta: probability, for each channel, that the promise for this very reference does not
+            hold; 0 where none is asked.
+    """
+
     columns: list[Column]
     groups: int
     reference: Calibration
     seed: int
-    conditional: bool
+    delta: float
     made: int = 0
     sticks: int = 1
     """Correlation length of the prompts: what follows from them sticks as long, be it too faint to
@@ -184,16 +194,15 @@ class _Maker:
         places = [at for at, column in enumerate(self.columns) if column.signal == kind.name]
         cells = self.reference.cells[places]
         usable = inside & (cells[0] >= 0)
-        ordered = [self.columns[place].ordered for place in places]
-        labels = [self.columns[place].labels for place in places]
+        columns = [self.columns[place] for place in places]
         groups = self.groups if kind.grouped else 1
-        signal = self._signal(kind.name, kind.cause, places, labels, ordered, groups)
+        signal = self._signal(kind.cause, places, columns, groups)
         signal.segment = segment
         rows = cells[:, usable]
         tables = signal.tables(self.reference.strata, self.reference.cells[0])[usable]
         signal.every = max(
-            correlation_length(row, tables, nearby)
-            for row, nearby in zip(rows, ordered, strict=True)
+            correlation_length(row, tables, column.ordered)
+            for row, column in zip(rows, columns, strict=True)
         )
         if kind.form == "embedding" and not segment:
             self.sticks = signal.every
@@ -205,28 +214,26 @@ class _Maker:
         return signal
 
     def intake(self, row: int) -> Signal:
-        """A signal over every event."""
+        """A signal over every event; a third of them fit, as in the reference."""
         reason = self.reference.reasons[row]
-        cells, tables = self.reference.intake[row], self.reference.intake_strata
-        signal = self._signal(reason.name, "data", [row], [list(reason.labels)], [False])
+        known = len(self.reference.intake_strata) // 3
+        cells, tables = self.reference.intake[row, known:], self.reference.intake_strata[known:]
+        seen = shares(self.reference.intake[row, :known], len(reason.labels))
+        column = Column(reason.name, list(reason.labels), seen, ordered=False)
+        signal = self._signal("data", [row], [column])
         signal.intake = True
         signal.every = max(correlation_length(cells, tables, False), self.sticks)
         signal.calibrate(cells[None, :: signal.every], tables[:: signal.every])
         return signal
 
     def _signal(
-        self,
-        name: str,
-        cause: str,
-        places: Sequence[int],
-        labels: Sequence[list[str]],
-        ordered: Sequence[bool],
-        groups: int = 1,
+        self, cause: str, places: Sequence[int], columns: Sequence[Column], groups: int = 1
     ) -> Signal:
         channels = []
-        for place, names, nearby in zip(places, labels, ordered, strict=True):
+        tables = self.reference.tables.count * groups
+        for place, each in zip(places, columns, strict=True):
             seed = self.seed ^ self.made
-            tables = self.reference.tables.count * groups
-            channels.append(channel(place, names, nearby, seed, tables, self.conditional))
+            made = channel(place, each.labels, each.shares, each.ordered, seed, tables, self.delta)
+            channels.append(made)
             self.made += 1
-        return Signal(name, cause, float(BLOCK), channels, groups=groups)
+        return Signal(columns[0].signal, cause, float(BLOCK), channels, groups=groups)

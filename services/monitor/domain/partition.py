@@ -31,12 +31,16 @@ class EmbeddingCells:
             to the nearest three.
         edges: ``(<= 7,)`` strictly growing, in cosine distance.
         familiar: cosine distance below which a prompt is like the reference's.
+        near, far: ``(K,)`` and ``(<= 8,)`` the fit part's `shares` of both partitions; a row's
+            distance is that from the others.
     """
 
     centres: Vectors
     rows: Vectors
     edges: Floats
     familiar: float
+    near: Floats
+    far: Floats
 
     @property
     def labels(self) -> tuple[list[str], list[str]]:
@@ -79,12 +83,20 @@ def fit_embedding(vectors: Vectors, seed: int) -> EmbeddingCells:
         similar = vectors @ vectors.T
     np.fill_diagonal(similar, -np.inf)
     left_out = _nearest(similar)
+    edges = np.unique(np.quantile(left_out, DISTANCE_QUANTILES))
     return EmbeddingCells(
         centres=means.cluster_centers_.astype(np.float32),
         rows=vectors,
-        edges=np.unique(np.quantile(left_out, DISTANCE_QUANTILES)),
+        edges=edges,
         familiar=float(np.quantile(left_out, FAMILIAR)),
+        near=shares(means.labels_, wanted),
+        far=shares(edges.searchsorted(left_out), len(edges) + 1),
     )
+
+
+def shares(cells: NDArray[np.integer], count: int) -> Floats:
+    """``(count,)`` shares of ``(n,)`` cells, none of them 0: half a row each is added."""
+    return np.asarray((np.bincount(cells, minlength=count) + 0.5) / (len(cells) + 0.5 * count))
 
 
 def _nearest(similar: NDArray[np.floating]) -> Floats:

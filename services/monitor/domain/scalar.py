@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from services.monitor.domain.partition import Cells, Floats, Vectors
+from services.monitor.domain.partition import Cells, Floats, Vectors, shares
 
 SCALAR_BINS = 8
 COMPONENTS = 32
@@ -22,9 +22,11 @@ class ScalarBins:
 
     Fields:
         edges: ``(<= 8,)`` strictly growing, in the number's unit.
+        shares: of the fit part.
     """
 
     edges: Floats
+    shares: Floats
 
     @property
     def labels(self) -> list[str]:
@@ -38,9 +40,14 @@ class ScalarBins:
 
 @dataclass(slots=True)
 class Words:
-    """The commonest words of the fit part, each a cell; the last cell is for all others."""
+    """The commonest words of the fit part, each a cell; the last cell is for all others.
+
+    Fields:
+        shares: of the fit part.
+    """
 
     known: list[str]
+    shares: Floats
     places: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -68,13 +75,14 @@ class ResidualBins:
         mean: ``(d + 1,)`` of the fit part's inputs.
         slope: ``(d + 1,)`` of the number on the centred inputs.
         level: the number's mean.
-        edges: ``(<= 8,)`` quantiles of the fit part's leave-one-out residuals.
+        edges: ``(<= 8,)`` quantiles of the fit part's leave-one-out residuals; shares: of these.
     """
 
     mean: Floats
     slope: Floats
     level: float
     edges: Floats
+    shares: Floats
 
     @property
     def labels(self) -> list[str]:
@@ -101,13 +109,18 @@ def inputs(vectors: Vectors, log_lengths: Floats) -> Floats:
 
 def fit_scalar(numbers: Floats) -> ScalarBins:
     """Edges at the eighths of ``(n,)`` finite numbers."""
-    return ScalarBins(_edges(numbers))
+    edges = _edges(numbers)
+    return ScalarBins(edges, _shares(edges, numbers))
 
 
 def fit_words(words: Sequence[str]) -> Words:
     """The fifteen commonest; ties by the alphabet, so that a refit gives the same."""
     counted = sorted(Counter(words).items(), key=lambda item: (-item[1], item[0]))
-    return Words(sorted(word for word, _ in counted[:MOST_WORDS]))
+    known = sorted(counted[:MOST_WORDS])
+    cells = np.repeat(np.arange(len(known)), [count for _, count in known])
+    others = np.full(len(words) - len(cells), len(known))
+    found = shares(np.concatenate([cells, others]), len(known) + 1)
+    return Words([word for word, _ in known], found)
 
 
 def fit_residual(given: Floats, numbers: Floats) -> ResidualBins:
@@ -134,11 +147,16 @@ def fit_residual(given: Floats, numbers: Floats) -> ResidualBins:
         if (score := float((errors**2).sum())) < best:
             best, residuals = score, errors
             slope = right.T @ (sizes / (sizes**2 + penalty) * shadow)
-    return ResidualBins(mean, slope, level, _edges(residuals))
+    edges = _edges(residuals)
+    return ResidualBins(mean, slope, level, edges, _shares(edges, residuals))
 
 
 def _centred(given: Floats, mean: Floats) -> Floats:
     return np.asarray(np.where(np.isfinite(given), given - mean, 0.0))
+
+
+def _shares(edges: Floats, numbers: Floats) -> Floats:
+    return shares(edges.searchsorted(numbers, side="right"), len(edges) + 1)
 
 
 def _edges(numbers: Floats) -> Floats:

@@ -65,6 +65,8 @@ class Signal:
         learned: one more channel, over the embedding itself.
         calibrated: rows counted into the calibration.
         events: watched since the calibration was complete; offered: those left out included.
+        alarmed: it rang. It is watched on, for how far it goes above its threshold says whether the
+            alarm stands in a crowd (`fleet`); it rings again only after `restart`.
         pending: ``(channels + 1, < 10)`` cells and strata of the unfinished block, and
             waiting: ``(< 10, d)`` its vectors where there is a kernel.
         trace: ``(2, 500)`` events and values of the last ends of blocks, a ring; traced: ever.
@@ -93,6 +95,11 @@ class Signal:
         return [channel.column for channel in self.channels]
 
     @property
+    def fixed(self) -> bool:
+        """Whether its promise is for this very reference."""
+        return all(isinstance(channel.detector, FixedReference) for channel in self.channels)
+
+    @property
     def threshold(self) -> float:
         """Natural log of the value at which it rings."""
         return math.log(self.average_run_length / BLOCK)
@@ -105,6 +112,11 @@ class Signal:
         """
         known = [channel.detector.statistic() for channel in self.channels]
         return max(0.0, weighed(known, self.learned.log_statistic if self.learned else None))
+
+    @property
+    def margin(self) -> float:
+        """Natural log of the statistic over its threshold; at 0 it rings."""
+        return self.statistic - self.threshold
 
     @property
     def history(self) -> Floats:
@@ -128,9 +140,16 @@ class Signal:
             The place in this call of the event at which the signal rang; None when it did not.
         """
         last = self.offer(cells, strata, vectors)
-        if last is not None:
-            settle([self])
-        return last if self.alarmed else None
+        if last is None:
+            return None
+        settle([self])
+        return last if self.ring() else None
+
+    def ring(self) -> bool:
+        """Whether it has reached its threshold and not rung yet; from now on it has."""
+        rings = not self.alarmed and self.statistic >= self.threshold
+        self.alarmed = self.alarmed or rings
+        return rings
 
     def offer(
         self,
@@ -152,7 +171,7 @@ class Signal:
             last = self.offer(cells[:, chosen], strata[chosen], some)
             return None if last is None else int(chosen[last])
         size = len(strata)
-        if self.alarmed or not size:
+        if not size:
             return None
         first = -self.offered % self.every
         self.offered += size
@@ -191,10 +210,9 @@ class Signal:
         return block
 
     def close(self) -> None:
-        """The block is settled: is it an alarm?"""
+        """The block is settled: remember where it led."""
         self.events += BLOCK
         value = self.statistic
-        self.alarmed = value >= self.threshold
         place = self.traced % HISTORY
         self.trace[0, place], self.trace[1, place] = self.calibrated + self.events, value
         self.traced += 1
@@ -242,13 +260,23 @@ def settle(signals: Sequence[Signal], among: Sequence[Signal] = ()) -> None:
 
 
 def channel(
-    column: int, labels: Sequence[str], ordered: bool, seed: int, strata: int, conditional: bool
+    column: int,
+    labels: Sequence[str],
+    shares: Floats,
+    ordered: bool,
+    seed: int,
+    strata: int = 1,
+    delta: float = 0.0,
 ) -> Channel:
-    """An empty channel; a fixed reference only where there is one stratum and a choice of cells."""
-    size = len(labels)
+    """An empty channel.
+
+    Args:
+        shares: ``(K,)`` the fit part's, of the cells.
+        delta: above 0 for a fixed reference, where there is one stratum and a choice of cells.
+    """
     watching: PartitionCTM | FixedReference
-    if conditional and strata == 1 and size > 1:
-        watching = fixed(size, ordered, 0.05)
+    if delta and strata == 1 and len(labels) > 1:
+        watching = fixed(len(labels), ordered, delta)
     else:
-        watching = detector(size, ordered, seed, strata)
+        watching = detector(shares, ordered, seed, strata)
     return Channel(column, list(labels), watching)

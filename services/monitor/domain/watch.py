@@ -9,6 +9,7 @@ of them has its rows, a week at most, and what has none is left out. The referen
 after a promotion; it is never renewed by itself.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -116,6 +117,11 @@ class Watch:
     def latched(self) -> bool:
         """A signal of the input rang: nothing more is said of this release's input."""
         return any(signal.alarmed and signal.cause == "input" for signal in self.signals)
+
+    @property
+    def margin(self) -> float:
+        """Natural log of the loudest statistic over its threshold."""
+        return max((signal.margin for signal in self.signals), default=-math.inf)
 
     @property
     def phase(self) -> str:
@@ -283,32 +289,27 @@ class Watch:
 
     def _settle(self, block: Intake | None, watched: Block | None) -> list[Alarm]:
         """What the blocks that this event completes say, all their signals settled at once."""
-        latched = self.latched
-        going = [
-            signal
-            for signal in self.signals
-            if not signal.alarmed and (signal.intake or not (latched and signal.cause == "input"))
-        ]
-        taken = block.offer(going, self.tables.places(block.strata)) if block else []
+        taken = block.offer(self.signals, self.tables.places(block.strata)) if block else []
         full: list[Full] = []
         if watched:
             self.lately.add(watched.held, watched.cells)
-            full = watched.offer(going, self.tables.places(watched.held.strata))
-        settle([signal for signal, _ in (*full, *taken)], going)
+            full = watched.offer(self.signals, self.tables.places(watched.held.strata))
+        settle([signal for signal, _ in (*full, *taken)], self.signals)
         alarms = self._tell_intake(taken, block) if block else []
         return alarms + self._tell(full, watched, self.fit) if watched and self.fit else alarms
 
     def _tell(self, full: Sequence[Full], watched: Block, known: Fit) -> list[Alarm]:
-        rang = [(signal, place) for signal, place in full if signal.alarmed]
+        """Of the input one signal is told until there is another reference."""
         return [
             self._alarm(signal, watched.held.generations[place], *self.lately.shown(signal, known))
-            for signal, place in self._told(rang)
+            for signal, place in full
+            if not (signal.cause == "input" and self.latched) and signal.ring()
         ]
 
     def _tell_intake(self, taken: Sequence[Full], block: Intake) -> list[Alarm]:
         alarms: list[Alarm] = []
         for signal, last in taken:
-            if not signal.alarmed:
+            if not signal.ring():
                 continue
             shown = block.grown(signal)
             if shown is None:  # fewer broken prompts or copies are no incident
@@ -331,11 +332,6 @@ class Watch:
             known=self.fit.prompts if self.fit else [],
             seed=self.seed,
         )
-
-    def _told(self, rang: list[tuple[Signal, int]]) -> list[tuple[Signal, int]]:
-        """Of several alarms of the input at one event the first signal's."""
-        first = [signal for signal, _ in rang if signal.cause == "input"][:1]
-        return [(signal, at) for signal, at in rang if signal.cause != "input" or signal in first]
 
 
 def watch(

@@ -1,13 +1,12 @@
 """The stored states as the operator's door shows them."""
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from protos.monitor.v1 import monitor_service_pb2 as pb
+from services.monitor.domain import fleet
 from services.monitor.domain.application import Application
-from services.monitor.domain.detector import BLOCK
-from services.monitor.domain.fleet import standing
 from services.monitor.domain.pace import Pace
 from services.monitor.domain.release import Release
 from services.monitor.domain.scatter import POINTS, Plane
@@ -21,24 +20,14 @@ Digest = str
 SILENCED = "an alarm of the same kind waits for a new reference"
 
 
-def stands(states: Sequence[Application]) -> set[str]:
-    """Keys of the signals whose evidence stands among all that are watched."""
-    watched = {
-        _key(state.name, release.watch, signal): (signal.statistic, signal.events // BLOCK)
-        for state in states
-        for release in state.releases.values()
-        if release.watch is not None
-        for signal in release.watch.signals
-    }
-    return {key for key, one in zip(watched, standing(list(watched.values())), strict=True) if one}
+def bar(states: Sequence[Application]) -> float:
+    """What a signal's statistic must be above its threshold, to stand among all that is watched."""
+    watches = [release.watch for state in states for release in state.releases.values()]
+    return fleet.bar([watch.margin for watch in watches if watch is not None and watch.watching])
 
 
-def _key(name: str, watch: Watch, signal: Signal) -> str:
-    return "/".join((name, watch.release, signal.name, signal.segment))
-
-
-def signals(state: Application, history: bool, stand: Set[str]) -> Iterator[pb.Signal]:
-    """``stand``: keys of those that stand."""
+def signals(state: Application, history: bool, least: float) -> Iterator[pb.Signal]:
+    """``least``: `bar` of all applications."""
     for release in state.releases.values():
         if release.watch is None:
             continue
@@ -46,7 +35,7 @@ def signals(state: Application, history: bool, stand: Set[str]) -> Iterator[pb.S
             yield _collecting(state.name, release.watch, state.pace)
         for each in release.watch.signals:
             found = _signal(state.name, release.watch, each, state.pace, history)
-            found.stands = _key(state.name, release.watch, each) in stand
+            found.stands = each.margin >= least
             yield found
 
 

@@ -239,7 +239,7 @@ def test_a_crowd_is_counted_whole_and_looked_at_in_part() -> None:
     for number, answer in enumerate(crowded):
         state.serve(answer, float(number // 400))
 
-    [signal, *_] = shown.signals(state, history=False, stand=set())
+    [signal, *_] = shown.signals(state, history=False, least=0.0)
     [standing] = shown.objectives(state)
     assert standing.answers == 1200
     assert signal.skipped > 500

@@ -13,7 +13,7 @@ SHARES = np.array([0.3, 0.25, 0.2, 0.1, 0.08, 0.05, 0.02])
 
 
 def calibrated(seed: int, rows: int = 300) -> PartitionCTM:
-    found = detector(len(SHARES), ordered=bool(seed % 2), seed=seed)
+    found = detector(SHARES, ordered=bool(seed % 2), seed=seed)
     random = np.random.default_rng(seed)
     cells = random.choice(len(SHARES), size=rows, p=SHARES)
     found.calibrate(cells, np.zeros_like(cells))
@@ -58,19 +58,33 @@ def test_a_p_value_ranks_the_event_among_all_before_it() -> None:
 
 def test_every_bet_has_mean_one_under_uniform_p_values() -> None:
     random = np.random.default_rng(2)
-    seen, expected = random.random((4, 7)) * 9, random.random((4, 7)) * 9
+    seen = np.tile(random.random((4, 7)) * 9, (7, 1, 1))
+    widths, pieces = np.tile(SHARES, (7, 1)), np.eye(7)
 
     for ordered in (False, True):
-        sets = bets.suspects(7, ordered)
-        cells = [np.array([cell]) for cell in range(7)]
-        widths = np.tile(SHARES, (7, 1, 1))
-        many = [np.tile(found, (7, 1, 1)) for found in (seen, expected, sets)]
-        adaptive = np.exp(bets.plug_in(widths, many[0], many[1], np.array(cells)))
-        static = np.exp(bets.contamination(widths, many[2], np.array(cells)))
+        sets = np.tile(bets.suspects(7, ordered), (7, 1, 1))
+        adaptive = np.exp(bets.plug_in(widths, seen, seen.sum(axis=2), pieces))
+        static = np.exp(bets.static(bets.contamination(widths, sets), sets, pieces))
 
         assert np.allclose(SHARES @ adaptive, 1)
         assert np.allclose(SHARES @ static, 1)
         assert np.isclose(np.exp(bets.log_weights(7, ordered)).sum(), 1)
+
+
+@pytest.mark.parametrize("strata", [1, 4])
+def test_a_small_reference_leaves_every_bet_at_mean_one(strata: int) -> None:
+    """Widths from the rows that events are ranked among would make it 1.13 (a hundred rows)."""
+    random, size, found = np.random.default_rng(8), 16, []
+    for seed in range(1500):
+        one = detector(np.full(size, 1 / size), False, seed, strata)
+        rows, events = 100, BLOCK
+        one.calibrate(random.integers(0, size, rows), random.integers(0, strata, rows))
+        one.settle(random.integers(0, size, events), random.integers(0, strata, events))
+        found.append(np.exp(one.log_values))
+
+    static = np.array(found)[:, 4 + size : 4 + 2 * size].mean(axis=1)
+    assert abs(static.mean() - 1) < 3 * static.std() / math.sqrt(len(static))
+    assert static.std() / math.sqrt(len(static)) < 0.02
 
 
 def test_false_alarms_are_as_rare_as_promised() -> None:
@@ -109,8 +123,8 @@ def test_the_statistic_stays_finite_however_long_the_change_lasts() -> None:
 def test_detectors_of_several_sizes_settle_in_any_company_as_each_does_alone() -> None:
     random = np.random.default_rng(3)
     sizes = ((7, True), (3, False), (1, False), (12, False))
-    together = [detector(size, ordered, 5 + size, 2) for size, ordered in sizes]
-    alone = [detector(size, ordered, 5 + size, 2) for size, ordered in sizes]
+    together = [detector(np.full(size, 1 / size), ordered, 5 + size, 2) for size, ordered in sizes]
+    alone = [detector(np.full(size, 1 / size), ordered, 5 + size, 2) for size, ordered in sizes]
     for one, other, (size, _) in zip(together, alone, sizes, strict=True):
         cells, strata = random.integers(size, size=80), random.integers(2, size=80)
         one.calibrate(cells, strata)
@@ -139,7 +153,7 @@ def test_a_daily_cycle_does_not_ring_where_each_stratum_has_its_counts() -> None
     """By day the first cells, by night the last ones; the stream is all night."""
     day, night = SHARES, SHARES[::-1]
     random = np.random.default_rng(4)
-    pooled, apart = detector(7, False, 1), detector(7, False, 1, 2)
+    pooled, apart = detector(SHARES, False, 1), detector(SHARES, False, 1, 2)
     cells = np.concatenate([random.choice(7, 300, p=day), random.choice(7, 300, p=night)])
     strata = np.repeat([0, 1], 300)
     pooled.calibrate(cells, np.zeros_like(strata))
@@ -171,7 +185,7 @@ def test_many_small_strata_keep_the_run_length() -> None:
 
     for seed in range(4):
         random = np.random.default_rng(seed)
-        found = detector(8, True, seed, 64)
+        found = detector(np.full(8, 1 / 8), True, seed, 64)
         found.calibrate(random.integers(0, 8, 1400), random.integers(0, 64, 1400))
         for _ in range(400):
             value = found.settle(random.integers(0, 8, BLOCK), random.integers(0, 64, BLOCK))

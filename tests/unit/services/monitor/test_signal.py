@@ -31,7 +31,8 @@ def test_the_loudest_channel_counts() -> None:
 
 
 def test_the_history_is_that_of_the_last_500_blocks_in_time_order() -> None:
-    signal = Signal("length", "input", 10_000.0, [channel(0, ["a", "b"], False, 1, 1, False)])
+    alone = channel(0, ["a", "b"], np.full(2, 0.5), False, 1)
+    signal = Signal("length", "input", 10_000.0, [alone])
     block = np.zeros((1, BLOCK), np.int64)
 
     signal.watch(block, block[0])

@@ -4,6 +4,7 @@ import json
 import sys
 import threading
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -153,9 +154,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     outer, inner = tokenizers()
     for module in (engine, backend(), outer, inner):
         monkeypatch.setitem(sys.modules, module.__name__, module)
-    import model as code  # type: ignore[import-not-found]
-
-    made = code.TritonPythonModel()
+    made = import_module("model").TritonPythonModel()
     made.initialize(
         {"model_config": json.dumps({"parameters": {"tokenizer": {"string_value": "-"}}})}
     )

@@ -96,7 +96,7 @@ def ingest(
 def releases(application: Name, as_json: show.AsJson = False) -> None:
     """List an application's releases, newest first, with the share each one serves."""
     registry = RegistryServiceStub(Session.here().operator("registry.rpc"))
-    request = messages.ListReleasesRequest(application=application, page_size=100)
+    request = messages.ListReleasesRequest(application=application, page_size=500)
     found = registry.ListReleases(request, timeout=TIMEOUT_S).releases
     if as_json:
         return show.print_json([show.as_dict(entry) for entry in found])

@@ -1,17 +1,37 @@
-"""What the monitor decides: is the traffic still the reference's, is the candidate worse.
+"""What the monitor decides: is the traffic still the reference's, why not, what is done about it.
 
-``partition``  cells of the prompt's embedding, bins of the log-probability's residual
-``bets``       densities on [0, 1] that win when the cells' shares move
-``detector``   the conformal Shiryaev-Roberts e-detector over one partition
-``features``   events as the learned kernel sees them
-``kernel``     conformal tests of a learned direction, for thin changes close by
-``ball``       a fixed reference with its confidence ball, for a promise about this very one
-``fleet``      one budget of false alarms for many streams
-``signal``     one named signal: its channels, budget, history and latch
-``watch``      one release: collects its reference, then watches its signals
-``decision``   when an alarm becomes a campaign
-``canary``     candidate against champion, anytime-valid
-``windows``    one release by the minute
-``recent``     a bounded set of what was seen lately
-``application`` all of it for one application, folded record by record
+What comes in, and what goes out
+    ``generation``   an answer, and what was said about it
+    ``sample``       what the detectors are given, and what they say
+    ``outcome``      what an application declares, and what folding its records can say
+    ``application``  all of it for one application, folded record by record
+    ``release``      one release: its minutes, its service levels, its watch
+    ``pace``, ``recent``  what is looked at in a crowd; what was seen lately
+
+Which events are draws of one kind
+    ``intake``, ``copies``, ``persistence``, ``strata``  broken prompts, near copies, memory, hours
+    ``held``, ``block``, ``gathering``  events that wait for the fit, for their block, for the reference
+
+Cells
+    ``fitting``, ``partition``, ``scalar``  from embeddings, numbers and words, fixed by the fit part
+
+Detectors
+    ``detector``     the conformal Shiryaev-Roberts e-detector over one partition
+    ``bets``, ``ranking``, ``draws``  its densities on [0, 1], its p-values, their ties
+    ``kernel``, ``features``  conformal tests of a learned direction, for thin changes close by
+    ``fixed``, ``ball``  a fixed reference with its confidence ball, for a promise about this very one
+    ``signal``, ``panel``  one named signal and its budget; all of a release
+    ``watch``        one release: collects its reference, then watches its signals
+    ``scoring``      the same over a history
+    ``fleet``        which alarms stand among those of all releases
+    ``telling``, ``evidence``, ``scatter``  what an alarm shows
+
+Causes and decisions
+    ``inquiry``, ``cause``  the case of an alarm, and what the signals say together
+    ``decision``, ``policy``, ``benefit``, ``past``, ``verdict``  when an alarm becomes a campaign
+
+Rollouts and service levels
+    ``canary``       candidate against champion, anytime-valid
+    ``windows``      one release by the minute
+    ``slo``, ``objective``  how fast error budgets are spent
 """

@@ -96,6 +96,19 @@ class Intake:
         offered = [(each, each.offer(cells[each.columns], strata)) for each in mine]
         return [(signal, last) for signal, last in offered if last is not None]
 
+    def rang(self, settled: Sequence[Full]) -> list[tuple[Signal, str, list[str]]]:
+        """Those of the settled signals that ring now, the generation at which, and prompts."""
+        found: list[tuple[Signal, str, list[str]]] = []
+        for signal, last in settled:
+            if not signal.ring():
+                continue
+            shown = self.grown(signal)
+            if shown is None:  # fewer broken prompts or copies are no incident
+                signal.restart()
+            else:
+                found.append((signal, self.generations[last], shown))
+        return found
+
     def grown(self, signal: Signal) -> list[str] | None:
         """The block's prompts in the signal's cell that grew most; None if that is the good one."""
         [channel] = signal.channels

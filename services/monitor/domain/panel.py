@@ -55,6 +55,13 @@ class Strata:
         named = ", ".join(some) + (f" and {more} more" if more else "")
         return [f"strata not watched, too few reference rows: {named}"] if some else []
 
+    def knows(self, name: str) -> bool:
+        """Whether it has a table; one that has none is named from now on."""
+        known = name in self.own
+        if not known and name not in self.silent:
+            self.silent.append(name)
+        return known
+
     def places(self, names: Sequence[str]) -> Cells:
         """``(n,)`` tables; -1 where the stratum has none."""
         known = {name: place for place, name in enumerate(self.own)}
@@ -121,10 +128,11 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """The signals that have enough reference, and why others have not."""
+    """The signals that have enough reference, why others have not, and the strata."""
 
     signals: list[Signal]
     notes: list[str]
+    tables: Strata
 
 
 def panel(
@@ -159,7 +167,7 @@ def panel(
     total = sum(share for share, _ in signals)
     for share, signal in signals:
         signal.average_run_length = JOINT * average_run_length * total / share
-    return Panel([signal for _, signal in signals], notes)
+    return Panel([signal for _, signal in signals], notes, reference.tables)
 
 
 def watch_kernel(signal: Signal, fit: Fit, reference: Calibration, seed: int) -> None:

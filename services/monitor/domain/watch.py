@@ -1,12 +1,12 @@
 """One release under watch: collects its reference, then compares the traffic with it.
 
-The first third of the reference fits the partitions (500 events at most), the rest calibrates
-them; reference and stream are the same kind of draw from the same traffic, or the detectors'
-promise is void. So one event per episode counts, near copies are left out (`copies`), of
-traffic that sticks to a topic one event in so many counts (`persistence`), and times of the
-day and week can have counts of their own (`panel.Strata`): then the reference lasts until each
-of them has its rows, a week at most, and what has none is left out. The reference is taken once,
-after a promotion; it is never renewed by itself.
+The first third of the reference fits the partitions (500 events at most), the rest calibrates them;
+reference and stream are the same kind of draw from the same traffic, or the detectors' promise is
+void. So one event per episode counts, near copies are left out (`copies`), of traffic that sticks
+to a topic one event in so many counts (`persistence`), and times of the day and week can have
+counts of their own (`panel.Strata`): then the reference lasts until each of them has its rows, a
+week at most, and what has none is left out. The reference is taken once, after a promotion; it is
+never renewed by itself.
 """
 
 import math
@@ -19,24 +19,17 @@ from numpy.typing import NDArray
 from services.monitor.domain.block import Block
 from services.monitor.domain.copies import Ring, natural
 from services.monitor.domain.detector import BLOCK
-from services.monitor.domain.fitting import (
-    MEAN_LOGPROB,
-    PROMPT_EMBEDDING,
-    Fit,
-    fit,
-)
+from services.monitor.domain.fitting import Fit, fit
+from services.monitor.domain.gathering import gathered
 from services.monitor.domain.held import Collected, Held
 from services.monitor.domain.intake import Intake
-from services.monitor.domain.panel import Calibration, Strata, panel, strata, thinning
-from services.monitor.domain.partition import unit
+from services.monitor.domain.panel import Strata
 from services.monitor.domain.recent import Recent, fingerprint, recent
 from services.monitor.domain.sample import Alarm, Sample
 from services.monitor.domain.scatter import Scatter
 from services.monitor.domain.signal import Full, Signal, settle
 from services.monitor.domain.strata import SEASONS, WEEK_S
 from services.monitor.domain.telling import Lately, told
-
-__all__ = ["MEAN_LOGPROB", "PROMPT_EMBEDDING", "Alarm", "Sample", "Watch", "watch"]
 
 LEAST_REFERENCE = 30
 MOST_REFERENCE = 20_000
@@ -124,18 +117,10 @@ class Watch:
         return max((signal.margin for signal in self.signals), default=-math.inf)
 
     @property
-    def phase(self) -> str:
-        """ "collecting reference", "watching" or "alarmed"; after a colon what is amiss."""
-        if not self.watching:
-            amiss = self.notes or (["prompts nearly repeat each other"] if self.copies else [])
-            return ": ".join(["collecting reference", *amiss[:1]])
-        return "alarmed" if self.latched else "watching"
-
-    @property
     def remarks(self) -> list[str]:
         """Why some signal or stratum is not watched."""
-        left_out = [f"{self.strange} answers of strata that are not watched"]
-        return [*self.notes, *self.tables.notes, *(left_out if self.strange else [])]
+        some = [f"{self.strange} answers of strata that are not watched"] if self.strange else []
+        return [*self.notes, *self.tables.notes, *some]
 
     def under(self, newer: "Watch") -> "Watch":
         """This one, not fitted yet, under the terms of ``newer``; that one when what is held was
@@ -162,8 +147,7 @@ class Watch:
         elif near and self.natural is False:
             self.copies += 1
         else:
-            vector = sample.vector[:0] if self.bare else sample.vector
-            self.held.add(sample, vector, near)
+            self.held.add(sample, sample.vector[:0] if self.bare else sample.vector, near)
             if len(self.held.generations) >= self._due():
                 watched = self._advance(sample.at)
         return self._settle(block, watched) if block or watched else []
@@ -177,12 +161,9 @@ class Watch:
         if not self.watching:
             full = stratum and self.calibration.counts.get(stratum, 0) >= MOST_STRATUM
             return not full or self._over(at)
-        if stratum in self.tables.own:
-            return True
-        if stratum not in self.tables.silent:
-            self.tables.silent.append(stratum)
-        self.strange += 1
-        return False
+        known = self.tables.knows(stratum)
+        self.strange += not known
+        return known
 
     def _comparable(self, vector: NDArray[np.float16]) -> bool:
         if self.bare:
@@ -213,11 +194,8 @@ class Watch:
             return Block(held, cells, table.vectors)
         self.collected += len(held.generations)
         self.calibration.add(held, cells)
-        over = self._over(at)
-        if self.collected >= self.wanted or over:
-            self._complete(self.fit, over)
-            if not self.watching:
-                self.began = at if over else self.began
+        if self.collected >= self.wanted or self._over(at):
+            self._complete(self.fit, at)
         return None
 
     def _fit(self) -> None:
@@ -234,50 +212,25 @@ class Watch:
         self.fit = fit(held.table(), self.seed, self.natural, held.prompts)
         self.collected = len(held.generations)
 
-    def _complete(self, known: Fit, over: bool) -> None:
-        """Calibrate. A reference whose events are too much alike is collected on, and until its
-        week is ``over`` one that lacks rows of some stratum."""
-        rows, expected = self.calibration, SEASONS if self.seasonal else ()
-        every = thinning(known, rows.cells.astype(np.int64), rows.strata)
-        tables = strata(rows.strata, expected, every)
-        whole = over or self.wanted >= MOST_REFERENCE
-        if not tables.own or (tables.silent and not whole):
-            self._collect_on(tables.notes)
-            return
-        found = panel(
+    def _complete(self, known: Fit, at: float) -> None:
+        over, terms = self._over(at), (self.average_run_length, self.seed, self.conditional)
+        found = gathered(
             known,
-            self._reference(tables),
-            self.average_run_length,
-            self.seed,
-            self.conditional,
+            self.calibration,
+            self.intake,
+            *terms,
+            expected=SEASONS if self.seasonal else (),
+            over=over,
+            most=self.wanted >= MOST_REFERENCE,
         )
-        first = known.started[0].name if known.started else ""
-        if all(signal.name != first for signal in found.signals) and self.wanted < MOST_REFERENCE:
-            self._collect_on(found.notes)
+        self.notes = found.notes
+        if not found.signals:
+            self.wanted = min(2 * self.wanted, MOST_REFERENCE)
+            self.began = at if over else self.began
             return
-        self.signals, self.tables, self.notes = found.signals, tables, found.notes
+        self.signals, self.tables = found.signals, found.tables
         self.wanted = min(self.wanted, self.collected)
-        self.calibration = Collected()
-        self.intake = Intake()
-
-    def _collect_on(self, notes: list[str]) -> None:
-        self.notes = notes
-        self.wanted = min(2 * self.wanted, MOST_REFERENCE)
-
-    def _reference(self, tables: Strata) -> Calibration:
-        """What was collected of the strata that have tables."""
-        rows, places = self.calibration, tables.places(self.calibration.strata)
-        intake, taken = np.array(self.intake.rows, np.int64).T, tables.places(self.intake.strata)
-        inside, vectors = places >= 0, rows.vectors
-        return Calibration(
-            cells=rows.cells[:, inside].astype(np.int64),
-            strata=places[inside],
-            tables=tables,
-            labels=[rows.labels[place] for place in np.flatnonzero(inside)],
-            intake=intake[:, taken >= 0],
-            intake_strata=taken[taken >= 0],
-            vectors=unit(vectors[inside[: len(vectors)]]) if vectors.size else None,
-        )
+        self.calibration, self.intake = Collected(), Intake()
 
     def _take_in(self, sample: Sample, near: bool, again: bool) -> Intake | None:
         """Ten events of the intake, once they are complete and watched."""
@@ -295,7 +248,8 @@ class Watch:
             self.lately.add(watched.held, watched.cells)
             full = watched.offer(self.signals, self.tables.places(watched.held.strata))
         settle([signal for signal, _ in (*full, *taken)], self.signals)
-        alarms = self._tell_intake(taken, block) if block else []
+        rang = block.rang(taken) if block else []
+        alarms = [self._alarm(signal, at, after, []) for signal, at, after in rang]
         return alarms + self._tell(full, watched, self.fit) if watched and self.fit else alarms
 
     def _tell(self, full: Sequence[Full], watched: Block, known: Fit) -> list[Alarm]:
@@ -305,18 +259,6 @@ class Watch:
             for signal, place in full
             if not (signal.cause == "input" and self.latched) and signal.ring()
         ]
-
-    def _tell_intake(self, taken: Sequence[Full], block: Intake) -> list[Alarm]:
-        alarms: list[Alarm] = []
-        for signal, last in taken:
-            if not signal.ring():
-                continue
-            shown = block.grown(signal)
-            if shown is None:  # fewer broken prompts or copies are no incident
-                signal.restart()
-            else:
-                alarms.append(self._alarm(signal, block.generations[last], shown, []))
-        return alarms
 
     def _alarm(
         self, signal: Signal, generation_id: str, after: list[str], former: list[str]

@@ -7,11 +7,12 @@ import numpy as np
 from protos.monitor.v1 import monitor_service_pb2 as pb
 from services.monitor.domain import fleet
 from services.monitor.domain.application import Application
+from services.monitor.domain.fitting import PROMPT_EMBEDDING
 from services.monitor.domain.pace import Pace
 from services.monitor.domain.release import Release
 from services.monitor.domain.scatter import POINTS, Plane
 from services.monitor.domain.signal import Signal
-from services.monitor.domain.watch import PROMPT_EMBEDDING, Watch
+from services.monitor.domain.watch import Watch
 from services.monitor.domain.windows import Minute
 from services.monitor.wire import outgoing
 

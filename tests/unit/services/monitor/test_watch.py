@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.monitor.domain.sample import Sample
+from services.monitor.domain.fitting import MEAN_LOGPROB, PROMPT_EMBEDDING
+from services.monitor.domain.sample import Alarm, Sample
 from services.monitor.domain.strata import season
-from services.monitor.domain.watch import MEAN_LOGPROB, PROMPT_EMBEDDING, Alarm, Watch, watch
+from services.monitor.domain.watch import Watch, watch
 
 from .traffic import Traffic
 
@@ -273,7 +274,7 @@ def test_sticky_topics_lengthen_the_reference_and_say_so() -> None:
             break
 
     assert found.wanted == 180
-    assert found.phase.startswith("collecting reference: prompt_embedding: too small")
+    assert found.notes[0].startswith("prompt_embedding: too small")
 
 
 def apart(traffic: Traffic, stratum: str, topics: tuple[int, ...], at: float = 0.0) -> Sample:
@@ -308,7 +309,7 @@ def test_a_reference_waits_for_each_stratum_that_it_sees() -> None:
     for number in range(1_250):
         found.observe(apart(traffic, "night" if number % 6 == 0 else "day", (0, 1, 2)))
         if number == 500:
-            assert found.phase.endswith("too few reference rows: 'night'")
+            assert found.notes[0].endswith("too few reference rows: 'night'")
 
     assert found.watching
     assert found.tables.own == ["day", "night"]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from protos.feedback.v1.feedback_events_pb2 import FeedbackJoined
 from protos.inference.v1.inference_events_pb2 import GenerationServed
 from protos.registry.v1.registry_events_pb2 import ROLE_CHAMPION
-from services.monitor.domain.watch import Sample
+from services.monitor.domain.sample import Sample
 
 DIMENSIONS = 48
 

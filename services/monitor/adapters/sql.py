@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.engine import Connection, Engine
 
 from libs.faults import Fatal
@@ -18,6 +19,8 @@ from services.monitor.domain.features import KernelFeatures, Points
 from services.monitor.domain.fitting import Fit
 from services.monitor.domain.release import Release
 from services.monitor.domain.watch import Watch
+
+log = structlog.get_logger()
 
 METADATA: Final = sa.MetaData()
 APPLICATIONS: Final = sa.Table(
@@ -151,6 +154,15 @@ class SqlStates:
 
 
 def _release(state: bytes, fit: bytes | None) -> Release:
+    """One that another version stored in another form begins anew."""
+    try:
+        return _thawed(state, fit)
+    except (KeyError, TypeError, ValueError) as error:
+        log.warning("release.begins_anew", error=str(error))
+        return Release()
+
+
+def _thawed(state: bytes, fit: bytes | None) -> Release:
     release = thaw(Release, state)
     if release.watch is None or fit is None:
         return release

@@ -10,16 +10,16 @@ What comes in, and what goes out
 
 Which events are draws of one kind
     ``intake``, ``copies``, ``persistence``, ``strata``  broken prompts, near copies, memory, hours
-    ``held``, ``block``, ``gathering``  events that wait for the fit, for their block, for the reference
+    ``held``, ``block``, ``gathering``  events that wait for the fit, their block, the reference
 
 Cells
-    ``fitting``, ``partition``, ``scalar``  from embeddings, numbers and words, fixed by the fit part
+    ``fitting``, ``partition``, ``scalar``  of embeddings, numbers and words, from the fit part
 
 Detectors
     ``detector``     the conformal Shiryaev-Roberts e-detector over one partition
     ``bets``, ``ranking``, ``draws``  its densities on [0, 1], its p-values, their ties
     ``kernel``, ``features``  conformal tests of a learned direction, for thin changes close by
-    ``fixed``, ``ball``  a fixed reference with its confidence ball, for a promise about this very one
+    ``fixed``, ``ball``  a fixed reference, for a promise about this very one
     ``signal``, ``panel``  one named signal and its budget; all of a release
     ``watch``        one release: collects its reference, then watches its signals
     ``scoring``      the same over a history

@@ -64,3 +64,24 @@ def test_a_release_of_long_embeddings_is_small_and_its_constants_are_stored_once
     later = replace(traffic, seed=2, made=traffic.made)
     traffic.random = np.random.default_rng(2)
     assert observe(again, later, 100) == observe(found, traffic, 100)
+
+
+def test_a_release_that_was_stored_in_another_form_begins_anew(tmp_path: Path) -> None:
+    traffic, found = Traffic(2), watch("support", "r1", 90, 10_000)
+    for _ in range(120):
+        found.observe(traffic.sample())
+    engine = connect(f"sqlite:///{tmp_path / 'monitor.db'}")
+    METADATA.create_all(engine)
+    state, states = Application("support"), SqlStates(engine)
+    state.releases["r1"] = Release(watch=found)
+    state.touched.add("r1")
+    states.store([state], nothing)
+    with engine.begin() as connection:
+        [stored] = connection.execute(sa.select(RELEASES.c.state)).scalars()
+        connection.execute(RELEASES.update().values(state=stored.replace(b'"shares"', b'"widths"')))
+
+    loaded = SqlStates(engine).load("support")
+
+    assert found.watching
+    assert loaded is not None
+    assert loaded.releases["r1"].watch is None

@@ -112,15 +112,17 @@ class Gauges(Collector):
         self._rows, self._unshown = {}, set()
 
     def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
-        rows = [row for found in list(self._rows.values()) for row in found]
-        rows.append((UNSHOWN, (), float(len(self._unshown))))
-        for metric in METRICS:
-            kind = CounterMetricFamily if metric.name.endswith("_total") else GaugeMetricFamily
-            family = kind(metric.name, metric.said, labels=metric.labels)
-            for shown, labels, value in rows:
-                if shown is metric:
-                    family.add_metric(labels, value)
-            yield family
+        families = {metric: _family(metric) for metric in METRICS}
+        for rows in list(self._rows.values()):
+            for metric, labels, value in rows:
+                families[metric].add_metric(labels, value)
+        families[UNSHOWN].add_metric((), float(len(self._unshown)))
+        yield from families.values()
+
+
+def _family(metric: Shown) -> GaugeMetricFamily | CounterMetricFamily:
+    kind = CounterMetricFamily if metric.name.endswith("_total") else GaugeMetricFamily
+    return kind(metric.name, metric.said, labels=metric.labels)
 
 
 def _rows(state: Application) -> Iterator[Row]:

@@ -63,20 +63,22 @@ def fading(size: int) -> tuple[Floats, Floats]:
     return 0.5 ** (np.arange(size - 1, -1, -1) / halves), 0.5 ** (size / halves)
 
 
-def plug_in(widths: Floats, seen: Floats, events: Floats, landed: Floats) -> Floats:
+def plug_in(widths: Floats, seen: Floats, landed: Floats) -> Floats:
     """Bets that what grew lately goes on growing, one for each half-life.
 
-    ``q_b ~ width_b (N_b + k width_b) / (n width_b + k width_b)``, density ``q_b / width_b``.
+    ``q_b ~ width_b (N_b + k width_b) / (n width_b + k width_b)`` with n the sum of N, density
+    ``q_b / width_b``.
 
     Args:
         widths: ``(D, P)``, each row summing to 1; 0 where there is no piece.
-        seen: ``(D, H, P)`` N, decayed counts of hit pieces; events: ``(D, H)`` n, their sums.
+        seen: ``(D, H, P)`` N, decayed counts of hit pieces.
         landed: ``(D, P)`` how many of the block's p-values fell into each piece.
     Returns:
         ``(D, H)`` log e-values of one block.
     """
     apart = np.maximum(widths, LEAST_SHARE)[:, None, :]
-    ratios = (seen / apart + PRIOR_EVENTS) / (events[:, :, None] + PRIOR_EVENTS)
+    events = seen.sum(axis=2, keepdims=True)
+    ratios = (seen / apart + PRIOR_EVENTS) / (events + PRIOR_EVENTS)
     means = (ratios @ widths[:, :, None])[:, :, 0]
     logs = (np.log(ratios) @ landed[:, :, None])[:, :, 0]
     return np.asarray(logs - landed.sum(axis=1)[:, None] * np.log(means))

@@ -205,9 +205,9 @@ class _Stack:
         p = p_values(rows, cells, strata, draws)
         hits = (self.edges[at] <= p[:, :, None]).sum(axis=2)
         pieces = indicators(widths.shape[1]).take(hits, axis=0)
-        landed, seen = pieces.sum(axis=1), self.seen[at]
+        landed = pieces.sum(axis=1)
         gains = [
-            bets.plug_in(widths, seen, seen.sum(axis=2), landed),
+            bets.plug_in(widths, self.seen[at], landed),
             bets.static(self.odds[:, at], self.sets[at], landed),
         ]
         grown = np.log1p(np.exp(self.values[at])) + np.concatenate(gains, axis=1)

@@ -63,7 +63,7 @@ def test_every_bet_has_mean_one_under_uniform_p_values() -> None:
 
     for ordered in (False, True):
         sets = np.tile(bets.suspects(7, ordered), (7, 1, 1))
-        adaptive = np.exp(bets.plug_in(widths, seen, seen.sum(axis=2), pieces))
+        adaptive = np.exp(bets.plug_in(widths, seen, pieces))
         static = np.exp(bets.static(bets.contamination(widths, sets), sets, pieces))
 
         assert np.allclose(SHARES @ adaptive, 1)

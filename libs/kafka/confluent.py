@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -19,6 +19,7 @@ from libs.kafka.hearing import LOOK_EVERY_S, Hearing, Place
 from libs.kafka.record import Record
 from libs.runtime import metrics
 from libs.runtime.config import KafkaSettings
+from libs.runtime.service import Part
 
 log = structlog.get_logger()
 
@@ -44,7 +45,7 @@ def record_of(message: Message) -> Record:
     )
 
 
-class KafkaSink:
+class KafkaSink(Part):
     """acks=all, idempotent, Java-compatible partitioning; a Part that flushes when it is left.
 
     Threads may share it: each thread's ``flush`` answers for what that thread sent.
@@ -105,9 +106,6 @@ class KafkaSink:
         self._failures().clear()
         if left or failed:
             raise Retryable(f"{left} unacknowledged, {len(failed)} failed: {failed[:3]}")
-
-    async def __aenter__(self) -> Self:
-        return self
 
     async def __aexit__(
         self,

@@ -10,9 +10,10 @@ from libs.kafka.confluent import KafkaSource
 from libs.kafka.consumer import ConsumerLoop, Route, nothing
 from libs.kafka.record import Sink
 from libs.runtime.config import KafkaSettings
+from libs.runtime.service import Part
 
 
-class Consumer:
+class Consumer(Part):
     """Runs ``loop.step`` on a thread of its own. An exception ends the service."""
 
     def __init__(self, name: str, loop: ConsumerLoop, max_records: int = 500) -> None:
@@ -38,9 +39,6 @@ class Consumer:
         )
         loop = ConsumerLoop(source, sink, routes, before_commit)
         return cls(f"consumer.{group}", loop, max_records)
-
-    async def __aenter__(self) -> Self:
-        return self
 
     async def __aexit__(
         self,

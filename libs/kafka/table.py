@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Final, Generic, Self
+from typing import Final, Generic
 
 import structlog
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -18,6 +18,7 @@ from libs.kafka.consumer import delivery_of
 from libs.kafka.hearing import LOOK_EVERY_S, Hearing, Place
 from libs.kafka.record import Record
 from libs.runtime.config import KafkaSettings
+from libs.runtime.service import Part
 
 log = structlog.get_logger()
 
@@ -76,7 +77,7 @@ class MemoryTable(Generic[E]):
             callback(key, event)
 
 
-class CompactedTable(MemoryTable[E]):
+class CompactedTable(MemoryTable[E], Part):
     """The table fed by its topic from the beginning on. A Part, ready once it has caught up."""
 
     def __init__(
@@ -97,9 +98,6 @@ class CompactedTable(MemoryTable[E]):
             "auto.offset.reset": "earliest",
         }
         self._consumer = Consumer(self._settings)
-
-    async def __aenter__(self) -> Self:
-        return self
 
     async def __aexit__(
         self,

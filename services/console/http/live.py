@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import structlog
 
 from libs.runtime.clock import Clock
+from libs.runtime.service import Part
 from services.console.domain.snapshot import Scatter, Snapshot
 from services.console.handlers import Look
 
@@ -18,8 +19,8 @@ WATCHED_S: Final = 15.0
 IDLE_S: Final = 0.2
 
 
-class Live:
-    """Holds the newest snapshot; a Part that refreshes it."""
+class Live(Part):
+    """Holds the newest snapshot, and refreshes it."""
 
     name = "live"
 
@@ -50,9 +51,6 @@ class Live:
     async def refresh(self) -> None:
         self._snapshot = await self._look(self._snapshot)
         self.revision += 1
-
-    async def __aenter__(self) -> Self:
-        return self
 
     async def __aexit__(
         self,

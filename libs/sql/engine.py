@@ -1,6 +1,7 @@
 """SQLite on a laptop and PostgreSQL in production, behind one SQLAlchemy engine."""
 
 import sqlite3
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -22,10 +23,10 @@ SEQUENCE: Final = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 _PRAGMAS: Final = (
     f"busy_timeout={int(BUSY_S * 1000)}",
-    "journal_mode=WAL",
     "synchronous=FULL",
     "foreign_keys=ON",
 )
+_AGAIN_S: Final = 0.005
 _TOO_MUCH: Final = "54"
 """Class of the SQL states of a statement beyond the server's limits: it alone is to blame."""
 _SQLITE_AWAY: Final = ("locked", "busy", "disk i/o error", "unable to open", "is full")
@@ -76,6 +77,7 @@ def _sqlite(url: URL) -> Engine:
         dbapi_connection.isolation_level = None  # "begin" below is the only one to begin
         for pragma in _PRAGMAS:
             dbapi_connection.execute(f"PRAGMA {pragma}")
+        _write_ahead(dbapi_connection)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -84,6 +86,20 @@ def _sqlite(url: URL) -> Engine:
 
     event.listen(engine, "handle_error", _sqlite_away, retval=True)
     return engine
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch to a write-ahead log. Several that open a new file at once get "locked" without
+    SQLite's own wait: two that hold a read lock and want to write would wait for ever."""
+    until = time.monotonic() + BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(_AGAIN_S)
 
 
 def _postgresql(url: URL) -> Engine:

@@ -1,3 +1,4 @@
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -30,11 +31,25 @@ def test_sqlite_is_durable_and_keeps_references(tmp_path: Path) -> None:
 def test_a_store_locked_by_another_writer_is_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(subject, "_PRAGMAS", ("busy_timeout=10", "journal_mode=WAL"))
+    monkeypatch.setattr(subject, "_PRAGMAS", ("busy_timeout=10",))
     first, second = fresh(tmp_path), fresh(tmp_path)
 
     with first.begin(), pytest.raises(StoreAway, match="locked"), second.begin():
         pass
+
+
+def test_a_new_file_held_by_another_is_switched_to_its_log_once_it_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    monkeypatch.setattr(subject, "_PRAGMAS", ("busy_timeout=0",))
+    monkeypatch.setattr(subject.time, "sleep", lambda _: holder.execute("COMMIT"))
+
+    with connect(f"sqlite:///{tmp_path}/store.db").connect() as connection:
+        told = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
+
+    assert told == "wal"
 
 
 def test_a_reader_never_waits_for_a_writer(tmp_path: Path) -> None:

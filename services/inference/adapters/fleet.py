@@ -33,6 +33,9 @@ class FleetEngines(LoadedEngines):
     def ready(self, digest: str) -> bool:
         return any(one.ready(digest) for one in self._endpoints)
 
+    def lively(self, digest: str) -> bool:
+        return any(one.lively(digest) for one in self._endpoints)
+
     def count(self, digest: str) -> None:
         """Signs of life are the endpoints' own: `FleetGenerator` notes them."""
 
@@ -61,7 +64,8 @@ class FleetGenerator:
         left = [n for n, one in enumerate(self.endpoints) if one.loaded.ready(digest)]
         while True:
             now_s = self.clock.monotonic()
-            number = self.replicas.choose(left, now_s, (self.drawn(), self.drawn()))
+            lively = [n for n in left if self.endpoints[n].loaded.lively(digest)]
+            number = self.replicas.choose(lively or left, now_s, (self.drawn(), self.drawn()))
             if number is None:
                 raise EngineFailed("the engine is away", code="engine_down")
             left.remove(number)

@@ -26,14 +26,25 @@ class LoadedEngines:
     """State of the engines by digest. Used from one event loop."""
 
     _ready: set[str] = field(default_factory=set)
+    _doubted: set[str] = field(default_factory=set)
     _busy: Counter[str] = field(default_factory=Counter)
     _answered: Counter[str] = field(default_factory=Counter)
 
     def ready(self, digest: str) -> bool:
         return digest in self._ready
 
+    def lively(self, digest: str) -> bool:
+        """Ready, and not in doubt: one that is comes last."""
+        return digest in self._ready and digest not in self._doubted
+
     def mark(self, digest: str, *, ready: bool) -> None:
+        """What is sure; ends a doubt."""
         (self._ready.add if ready else self._ready.discard)(digest)
+        self._doubted.discard(digest)
+
+    def doubt(self, digest: str) -> None:
+        """It is ready but gives no sign of life just now."""
+        self._doubted.add(digest)
 
     def busy(self, digest: str) -> int:
         """Requests that it is answering now."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,32 +11,29 @@ import structlog
 from libs.events.topics import ENGINE_LOADED
 from libs.faults import Poison, Retryable
 from libs.runtime.clock import Clock
-from services.inference.domain.generation import Finish, Sampling
 from services.inference.domain.loaded import LoadedEngines, reusing
 from services.inference.domain.release import Engine, Provider
-from services.inference.ports import EngineFailed, EngineHost, Generator, Journal, Routing
+from services.inference.handlers.pulse import Pulse, Sign
+from services.inference.ports import EngineHost, Generator, Journal, Routing
 from services.inference.wire.events import engine_loaded
 
 log = structlog.get_logger()
 
-PROBE = Sampling(max_tokens=1, temperature=0.0, top_p=1.0, seed=1)
-PROBE_PROMPT = "Hello"
-
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds: between looks at an engine, until a slow one is asked once more, until it is then
-    taken for hung, until one that is new is, before a failed load is tried again, of grace for
-    requests under way before an engine is unloaded: ``sure_grace_s`` of it for those of other
-    processes, which are not seen here.
+    """Seconds: between looks at an engine, until one that gives no sign of life is doubted, until
+    it is then taken for hung, until one that is new is, before a failed load is tried again, of
+    grace for requests under way before an engine is unloaded: ``sure_grace_s`` of it for those of
+    other processes, which are not seen here.
 
     A model process that died refuses a probe at once; only one that hangs, or a machine that is
-    very busy, needs patience.
+    very busy, needs patience. The first two together are below 5.
     """
 
     probe_every_s: float = 3.0
-    slow_s: float = 2.0
-    hung_s: float = 8.0
+    sign_s: float = 1.5
+    hung_s: float = 8.5
     probe_s: float = 30.0
     away_s: float = 2.0
     refused_s: float = 60.0
@@ -87,6 +84,10 @@ class FollowRouting:
     _attended: dict[str, _Attendance] = field(default_factory=dict)
     _reported: dict[tuple[str, str, str], str | None] = field(default_factory=dict)
     _failed: asyncio.Future[None] | None = None
+    _pulse: Pulse = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._pulse = Pulse(self.generator, self.loaded, self.clock)
 
     def changed(self) -> None:
         """Routing changed: attend to what is wanted now."""
@@ -153,16 +154,17 @@ class FollowRouting:
                     del self._attended[digest]
                     return
                 continue
-            wait_s = self.pace.probe_every_s
             if not self.loaded.ready(digest):
                 wait_s = await self._load(engine, attendance)
-            elif not await self._alive(digest):
+            elif (seen := await self._look(digest)) is None:
                 log.warning("engine.died", model=engine.model_name)
                 self.loaded.mark(digest, ready=False)
                 self.drop(digest)
                 continue
-            elif not self._suits(digest):  # it answers meanwhile, and is looked after
-                wait_s = min(await self._load(engine, attendance), wait_s)
+            elif self._suits(digest):
+                wait_s = seen
+            else:  # it answers meanwhile, and is looked after
+                wait_s = min(await self._load(engine, attendance), seen)
             await _woken(attendance.wake, wait_s)
 
     def _suits(self, digest: str) -> bool:
@@ -194,31 +196,24 @@ class FollowRouting:
         self._report()
         return self.pace.probe_every_s
 
-    async def _alive(self, digest: str) -> bool:
-        """A probe is asked even of a busy engine: readiness flags lie, and what it gave before it
-        died is no proof. One that is only slow to answer lives while it gives others pieces."""
-        before = self.loaded.answered(digest)
-        failure = await self._probe(digest, self.pace.slow_s)
-        if failure == "deadline":  # one that was under way when the process died only waits
-            failure = await self._probe(digest, self.pace.hung_s)
-        if failure in (None, "engine_down"):
-            return failure is None
-        return self.loaded.answered(digest) > before
+    async def _look(self, digest: str) -> float | None:
+        """At an engine that answered before; returns when to look again, None when it is gone.
+
+        A silent one is asked last, until it is taken for hung: it may only be very slow.
+        """
+        sign = await self._pulse.feel(digest, self.pace.sign_s)
+        if sign is Sign.SILENT:
+            log.warning("engine.silent", digest=digest)
+            self.loaded.doubt(digest)
+            sign = await self._pulse.feel(digest, self.pace.hung_s)
+        if sign in (Sign.SILENT, Sign.DOWN):
+            return None
+        self.loaded.mark(digest, ready=True)
+        # A busy one may have died after its last piece: a probe that was under way only waits.
+        return self.pace.probe_every_s if sign is Sign.ANSWERED else self.pace.sign_s
 
     async def _answers(self, digest: str) -> bool:
-        return await self._probe(digest, self.pace.probe_s) is None
-
-    async def _probe(self, digest: str, within_s: float) -> str | None:
-        """The code of its failure; None when it answered."""
-        pieces = self.generator.generate(digest, PROBE_PROMPT, PROBE, within_s)
-        try:
-            async with aclosing(pieces):
-                async for piece in pieces:
-                    if isinstance(piece, Finish):
-                        return None
-        except (EngineFailed, Poison) as failure:
-            return failure.code
-        return "engine_error"
+        return await self._pulse.feel(digest, self.pace.probe_s) is Sign.ANSWERED
 
     async def _retired(self, digest: str) -> bool:
         """Unload after the requests under way; False when it is wanted again."""

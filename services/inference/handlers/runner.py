@@ -47,6 +47,10 @@ class Runner:
             return self.external is not None and self.external.available(engine.provider)
         return self.loaded.ready(engine.digest)
 
+    def lively(self, engine: Engine) -> bool:
+        """Whether it may be asked now, and there is no doubt that it answers."""
+        return self.ready(engine) if engine.provider else self.loaded.lively(engine.digest)
+
     async def run(
         self, generation: Generation, timeout_s: float
     ) -> AsyncGenerator[Delta | Finish, None]:

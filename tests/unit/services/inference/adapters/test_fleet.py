@@ -83,6 +83,21 @@ async def test_an_endpoint_that_died_is_passed_over_and_suspected() -> None:
     assert set(world.suspected) == {DIGEST}
 
 
+async def test_an_endpoint_in_doubt_is_asked_only_where_there_is_no_other() -> None:
+    world = World()
+    world.loaded[0].doubt(DIGEST)
+
+    for _ in range(5):
+        await collect(world.subject)
+    asked = [len(generator.prompts) for generator in world.generators]
+    world.loaded[1].doubt(DIGEST)
+    assert not FleetEngines(world.loaded).lively(DIGEST)
+    end = (await collect(world.subject))[-1]
+
+    assert asked == [0, 5]
+    assert isinstance(end, Finish)
+
+
 async def test_an_endpoint_that_breaks_midway_is_not_replaced() -> None:
     world = World()
     for generator in world.generators:

@@ -8,6 +8,7 @@ from prometheus_client import REGISTRY
 from libs.runtime.clock import SystemClock
 from protos.registry.v1.registry_events_pb2 import ROLE_CANARY, ROLE_CHAMPION
 from services.inference.domain.admission import Admission
+from services.inference.domain.assignment import Assignment
 from services.inference.domain.generation import Delta, Finish, Served
 from services.inference.domain.loaded import LoadedEngines
 from services.inference.domain.release import Role, Route
@@ -117,6 +118,18 @@ async def test_a_canary_answer_names_its_campaign_and_share(world: World) -> Non
     (event,) = world.journal.served
     assert (event.role, event.canary_share) == (ROLE_CANARY, 1.0)
     assert event.campaign_id == "campaign-1"
+
+
+async def test_an_engine_in_doubt_is_asked_only_where_there_is_no_other(world: World) -> None:
+    routes = (Route(CHAMPION, Role.CHAMPION, 0.0), Route(CANARY, Role.CANARY, 1.0))
+    world.loaded.doubt(CANARY.engine.digest)
+
+    beside_another = await world.answer.begin(table(*routes), ask())
+    world.loaded.doubt(CHAMPION.engine.digest)
+    alone = await world.answer.begin(table(), ask())
+
+    assert beside_another.assignment == Assignment(CHAMPION, Role.CHAMPION, 0.0)
+    assert alone.assignment.release == CHAMPION
 
 
 async def test_choices_that_had_to_wait_are_all_of_one_release(world: World) -> None:

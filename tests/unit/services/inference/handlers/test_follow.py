@@ -1,6 +1,6 @@
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -9,12 +9,11 @@ import pytest
 from libs.faults import Poison, Retryable
 from libs.runtime.clock import SystemClock
 from services.inference.adapters.borrowed import Borrowed
-from services.inference.domain.generation import Delta, Finish, Sampling
 from services.inference.domain.loaded import LoadedEngines
 from services.inference.domain.release import Provider, Role, Route
 from services.inference.domain.serving import Caching, Serving
 from services.inference.handlers.follow import FollowRouting, Pace
-from services.inference.ports import EngineFailed, EngineHost
+from services.inference.ports import EngineHost
 from tests.unit.services.inference.fakes import (
     CANARY,
     CHAMPION,
@@ -30,6 +29,7 @@ from tests.unit.services.inference.fakes import (
 DIGEST = CHAMPION.engine.digest
 FAST = Pace(
     probe_every_s=0.01,
+    sign_s=1.0,
     hung_s=1.0,
     probe_s=1.0,
     away_s=0.01,
@@ -48,7 +48,6 @@ class World:
     host: FakeHost = field(init=False)
     why_not: Callable[[Provider], str | None] = lambda _: None
     pace: Pace = FAST
-    dropped: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.host = FakeHost(self.generator)
@@ -65,7 +64,6 @@ class World:
             clock=SystemClock(),
             pace=self.pace,
             why_not=self.why_not,
-            drop=self.dropped.append,
         )
         stop = asyncio.Event()
         serving = asyncio.create_task(follow.serve(stop))
@@ -206,76 +204,6 @@ async def test_each_release_of_a_new_campaign_is_reported(world: World) -> None:
 
     told = {(report.release_digest, report.campaign_id) for report in world.journal.loaded}
     assert (CANARY.digest, "campaign-2") in told
-
-
-@dataclass
-class Failing(FakeGenerator):
-    """Its probes fail with ``codes``, the last one for ever; ``pieces`` is what it gives others
-    meanwhile."""
-
-    loaded: LoadedEngines = field(default_factory=LoadedEngines)
-    codes: list[str] = field(default_factory=list)
-    pieces: int = 1
-    probes_while_ready: int = 0
-
-    async def generate(
-        self, digest: str, prompt: str, sampling: Sampling, timeout_s: float
-    ) -> AsyncGenerator[Delta | Finish, None]:
-        if self.codes:
-            self.probes_while_ready += self.loaded.ready(digest)
-            for _ in range(self.pieces):
-                self.loaded.count(digest)
-            raise EngineFailed("no", code=self.codes.pop(0) if self.codes[1:] else self.codes[0])
-        async for piece in super().generate(digest, prompt, sampling, timeout_s):
-            yield piece
-
-
-def failing_world() -> tuple[World, Failing]:
-    loaded = LoadedEngines()
-    generator = Failing(loaded=loaded)
-    return World(generator=generator, loaded=loaded), generator
-
-
-@pytest.mark.parametrize("code", ["engine_busy", "deadline"])
-async def test_an_engine_too_busy_for_a_probe_lives_while_it_gives_pieces(code: str) -> None:
-    world, generator = failing_world()
-    world.routing.set(table())
-
-    async with world.following():
-        await world.ready()
-        generator.codes = [code]
-        await eventually(lambda: generator.probes_while_ready > 3, "probes")
-        assert world.loaded.ready(DIGEST)
-        generator.pieces = 0
-        await eventually(lambda: not world.loaded.ready(DIGEST), "seen hung")
-
-
-async def test_a_probe_that_was_under_way_at_the_death_is_asked_once_more() -> None:
-    world, generator = failing_world()
-    world.pace = replace(FAST, probe_every_s=600.0)
-    world.routing.set(table())
-
-    async with world.following() as follow:
-        await world.ready()
-        generator.codes = ["deadline", "engine_down"]
-        follow.suspect(DIGEST)
-        await eventually(lambda: not world.loaded.ready(DIGEST), "seen dead")
-
-    assert generator.probes_while_ready == 2
-
-
-async def test_one_probe_finds_a_death_and_ends_what_was_asked() -> None:
-    """Whatever the engine gave just before it."""
-    world, generator = failing_world()
-    world.routing.set(table())
-
-    async with world.following():
-        await world.ready()
-        generator.codes = ["engine_down"]
-        await eventually(lambda: not world.loaded.ready(DIGEST), "seen dead")
-
-    assert generator.probes_while_ready == 1
-    assert world.dropped == [DIGEST]
 
 
 async def test_an_external_release_is_reported_ready_without_a_load(world: World) -> None:

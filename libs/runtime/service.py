@@ -116,5 +116,8 @@ async def _until_signalled(build: Callable[[], Service]) -> None:
         loop.add_signal_handler(number, stop.set)
     service = build()
     logs.configure(service.name, service.settings.log_level)
-    tracing.configure()
-    await serve(service, stop)
+    tracing.configure(service.name)
+    try:
+        await serve(service, stop)
+    finally:
+        await asyncio.to_thread(tracing.finish)

@@ -1,16 +1,21 @@
 """OpenTelemetry context: in and out of Kafka headers and gRPC metadata (W3C Trace Context).
 
-A span costs more than many a handler. While nobody exports them a record has none: what is
-sent meanwhile is told the ids that its span would have had.
+Spans go out over OTLP/gRPC once ``OTEL_EXPORTER_OTLP_ENDPOINT`` (or ``..._TRACES_ENDPOINT``) says
+where; OpenTelemetry's other variables (sampler, headers, certificate, batches) hold as well. A
+span costs more than many a handler. While nobody exports them a record has none: what is sent
+meanwhile is told the ids that its span would have had.
 """
 
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from contextvars import ContextVar, Token
+from threading import Timer
 from typing import Final
 
 from opentelemetry import context, propagate, trace
 from opentelemetry.context import Context
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
 Pairs = Iterable[tuple[str, str | bytes]]
@@ -21,17 +26,49 @@ class Provider(TracerProvider):
 
     exporting = False
 
+    def __init__(
+        self, resource: Resource | None = None, give_up: Callable[[], None] | None = None
+    ) -> None:
+        """``give_up``: try no more to export."""
+        super().__init__(resource=resource)
+        self.give_up = give_up
+
     def add_span_processor(self, span_processor: SpanProcessor) -> None:
         super().add_span_processor(span_processor)
         self.exporting = True
 
 
+ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+FINISH_S: Final = 1.0
 SILENT: Final = (trace.ProxyTracerProvider, trace.NoOpTracerProvider)
 
 
-def configure() -> None:
-    """Give each process a tracer that makes real trace ids. Exporters are the deployment's."""
-    trace.set_tracer_provider(Provider())
+def configure(service: str) -> None:
+    """Give this process a tracer that makes real trace ids, and exports its spans if told where."""
+    named = Resource.create({"service.name": service, "service.namespace": "perennial"})
+    told_where = any(os.environ.get(name) for name in ENDPOINTS)
+    trace.set_tracer_provider(_exporting(named) if told_where else Provider(named))
+
+
+def finish() -> None:
+    """Export what is left; a collector that is away is not tried again for long."""
+    provider = trace.get_tracer_provider()
+    if isinstance(provider, Provider) and provider.give_up:
+        enough = Timer(FINISH_S, provider.give_up)
+        enough.start()
+        provider.shutdown()
+        enough.cancel()
+
+
+def _exporting(named: Resource) -> Provider:
+    # Imported here: it takes longer than all of this library, and most processes do without.
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    exporter = OTLPSpanExporter()
+    provider = Provider(named, give_up=exporter.shutdown)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    return provider
 
 
 def exporting() -> bool:

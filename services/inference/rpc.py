@@ -9,6 +9,7 @@ import grpc
 
 from libs.faults import UNAUTHENTICATED, Poison
 from libs.rpc import auth
+from libs.runtime import tracing
 from protos.inference.v1 import inference_service_pb2 as messages
 from protos.inference.v1 import inference_service_pb2_grpc as services
 from services.inference.domain.generation import Finish
@@ -20,6 +21,7 @@ from services.inference.handlers.generation import Generation
 from services.inference.ports import EngineFailed, Routing
 from services.inference.wire import messages as wire
 from services.inference.wire.embeddings import checked_texts
+from services.inference.wire.spans import in_trace
 
 SERVICE: Final = messages.DESCRIPTOR.services_by_name["InferenceService"].full_name
 RETURN_MARGIN_S: Final = 0.1
@@ -77,8 +79,9 @@ class InferenceRpc(services.InferenceServiceServicer):
 
     async def _begin(self, wanted: wire.Wanted, context: Any) -> Choices:
         table = self._table(context)
+        ask = in_trace(wanted.ask, dict(tracing.outgoing()).get("traceparent"))
         return await Choices.begin(
-            self.answer, table, wanted.ask, wanted.n, budget_s(context.time_remaining())
+            self.answer, table, ask, wanted.n, budget_s(context.time_remaining())
         )
 
     def _table(self, context: Any) -> Table:

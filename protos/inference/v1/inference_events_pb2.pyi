@@ -99,6 +99,7 @@ class GenerationServed(_message.Message):
     PROMPT_VERSION_FIELD_NUMBER: _builtins.int
     QUEUE_S_FIELD_NUMBER: _builtins.int
     VARIABLES_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
     generation_id: _builtins.str
     """UUIDv7"""
     application: _builtins.str
@@ -145,6 +146,8 @@ class GenerationServed(_message.Message):
     prompt_version: _builtins.int
     queue_s: _builtins.float
     """waited for a place; part of latency_s"""
+    traceparent: _builtins.str
+    """W3C Trace Context of the caller; "" = none"""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
@@ -192,10 +195,11 @@ class GenerationServed(_message.Message):
         prompt_version: _builtins.int = ...,
         queue_s: _builtins.float = ...,
         variables: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        traceparent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_mean_logprob", b"_mean_logprob", "_retrieval_score", b"_retrieval_score", "mean_logprob", b"mean_logprob", "payload", b"payload", "retrieval_score", b"retrieval_score", "served_at", b"served_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mean_logprob", b"_mean_logprob", "_retrieval_score", b"_retrieval_score", "answer", b"answer", "application", b"application", "cached", b"cached", "campaign_id", b"campaign_id", "canary_share", b"canary_share", "completion_tokens", b"completion_tokens", "cost", b"cost", "embedding", b"embedding", "episode_id", b"episode_id", "error_code", b"error_code", "finish_reason", b"finish_reason", "generation_id", b"generation_id", "guard_verdict", b"guard_verdict", "labels", b"labels", "latency_s", b"latency_s", "mean_logprob", b"mean_logprob", "payload", b"payload", "prompt", b"prompt", "prompt_tokens", b"prompt_tokens", "prompt_version", b"prompt_version", "provider", b"provider", "queue_s", b"queue_s", "release_digest", b"release_digest", "request_model", b"request_model", "response_model", b"response_model", "retrieval_score", b"retrieval_score", "role", b"role", "served_at", b"served_at", "shadow_of", b"shadow_of", "subject", b"subject", "time_to_first_token_s", b"time_to_first_token_s", "variables", b"variables"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mean_logprob", b"_mean_logprob", "_retrieval_score", b"_retrieval_score", "answer", b"answer", "application", b"application", "cached", b"cached", "campaign_id", b"campaign_id", "canary_share", b"canary_share", "completion_tokens", b"completion_tokens", "cost", b"cost", "embedding", b"embedding", "episode_id", b"episode_id", "error_code", b"error_code", "finish_reason", b"finish_reason", "generation_id", b"generation_id", "guard_verdict", b"guard_verdict", "labels", b"labels", "latency_s", b"latency_s", "mean_logprob", b"mean_logprob", "payload", b"payload", "prompt", b"prompt", "prompt_tokens", b"prompt_tokens", "prompt_version", b"prompt_version", "provider", b"provider", "queue_s", b"queue_s", "release_digest", b"release_digest", "request_model", b"request_model", "response_model", b"response_model", "retrieval_score", b"retrieval_score", "role", b"role", "served_at", b"served_at", "shadow_of", b"shadow_of", "subject", b"subject", "time_to_first_token_s", b"time_to_first_token_s", "traceparent", b"traceparent", "variables", b"variables"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__mean_logprob: _TypeAlias = _typing.Literal["mean_logprob"]  # noqa: Y015
     _WhichOneofArgType__mean_logprob: _TypeAlias = _typing.Literal["_mean_logprob", b"_mean_logprob"]  # noqa: Y015

@@ -28,7 +28,13 @@ def key_of(application: str, release: Release, ask: Ask, wish: Sampling) -> Key 
     if wish.temperature > 0 or not told:
         return None
     asked = replace(
-        ask, episode_id="", subject="", labels={}, retrieval_score=None, guard_verdict=""
+        ask,
+        episode_id="",
+        subject="",
+        labels={},
+        retrieval_score=None,
+        guard_verdict="",
+        traceparent="",
     )
     text = repr((release.digest, asked, sorted(ask.variables.items()), replace(wish, seed=0)))
     return application, hashlib.sha256(text.encode(errors="surrogatepass")).digest()

@@ -30,7 +30,7 @@ class Ask:
     """A validated request. None: as the release says.
 
     ``variables`` are the prompt template's. ``choice`` numbers the answers to one request:
-    each draws its own seed.
+    each draws its own seed. ``traceparent`` is the caller's (W3C Trace Context).
     """
 
     messages: tuple[Message, ...]
@@ -51,6 +51,7 @@ class Ask:
     retrieval_score: float | None = None
     guard_verdict: str = ""
     choice: int = 0
+    traceparent: str = ""
 
     @property
     def question(self) -> str:

@@ -1,23 +1,26 @@
 """From the spool to Kafka, in order; on the way each prompt gets its embedding."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import structlog
 from google.protobuf.message import Message
+from opentelemetry.trace import Span, use_span
 
 from libs.events import codec
 from libs.events.topics import BY_NAME, Topic
 from libs.faults import Poison, Retryable
 from libs.kafka.record import Sink
-from libs.runtime import metrics
+from libs.runtime import metrics, tracing
 from libs.runtime.clock import Clock
 from protos.inference.v1.inference_events_pb2 import GenerationServed
 from protos.registry.v1.registry_events_pb2 import ROLE_SHADOW
 from services.inference.handlers import instruments
 from services.inference.ports import Backlog, Embedder, Entry, Position
+from services.inference.wire import spans
 from services.inference.wire.events import packed
 
 log = structlog.get_logger()
@@ -125,13 +128,17 @@ class Deliver:
             log.warning("delivery.left_on_disk", error=str(error))
 
     def _send(self, outgoing: Sequence[_Outgoing]) -> None:
+        begun: list[tuple[Span, GenerationServed]] = []
         for one in outgoing:
             try:
-                self.sink.send(one.topic, one.event, event_id=one.event_id)
+                with _in_trace(one.event, begun):
+                    self.sink.send(one.topic, one.event, event_id=one.event_id)
             except Poison as poison:
                 metrics.EVENTS_LOST.labels(one.topic.name, poison.code).inc()
                 log.error("event.lost", topic=one.topic.name, error=str(poison))
         self.sink.flush()
+        for span, served in begun:  # only now: what Kafka did not take is sent again
+            spans.end(span, served)
 
     async def _embed(self, outgoing: Sequence[_Outgoing]) -> None:
         served = [
@@ -158,6 +165,23 @@ class Deliver:
             return
         for event, row in zip(served, rows, strict=True):
             event.embedding = packed(row)
+
+
+@contextmanager
+def _in_trace(event: Message, begun: list[tuple[Span, GenerationServed]]) -> Iterator[None]:
+    """What is sent within belongs to the answer's span, or to the caller's trace at least."""
+    if not isinstance(event, GenerationServed):
+        yield
+    elif tracing.exporting():
+        span = spans.begin(event)
+        begun.append((span, event))
+        with use_span(span):
+            yield
+    elif event.traceparent:
+        with tracing.within("deliver", [("traceparent", event.traceparent)]):
+            yield
+    else:
+        yield
 
 
 def _decoded(entry: Entry) -> _Outgoing | None:

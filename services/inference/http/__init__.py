@@ -26,6 +26,7 @@ from services.inference.http.leaving import CLIENT_GONE, sent_in_time, unless_go
 from services.inference.ports import Routing
 from services.inference.wire import embeddings, openai, replies
 from services.inference.wire.replies import Replies, TextReplies
+from services.inference.wire.spans import in_trace
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 JSON: Final = "application/json"
@@ -85,7 +86,8 @@ class OpenAiHttp:
         table = self._table(request)
         wanted = read(await _json_body(request))
         problems.insist_on(table, wanted.model)
-        begin = Choices.begin(self.answer, table, wanted.ask, wanted.n)
+        ask = in_trace(wanted.ask, request.headers.get("traceparent"))
+        begin = Choices.begin(self.answer, table, ask, wanted.n)
         if wanted.stream:
             return Streamed(begin, wanted, kind)
         whole = await unless_gone(request.receive, _whole(begin))

@@ -157,6 +157,7 @@ def generation_served(served: Served) -> GenerationServed:
         prompt_version=served.assignment.release.prompt.version,
         queue_s=served.queue_s,
         variables=dict(served.ask.variables),
+        traceparent=served.ask.traceparent,
     )
     event.served_at.FromDatetime(served.served_at)
     return event

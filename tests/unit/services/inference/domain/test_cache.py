@@ -21,7 +21,7 @@ def test_what_only_describes_a_request_does_not_part_equal_ones() -> None:
     first = key(ask(subject="alice", labels={"shop": "7"}, episode_id="1"))
 
     assert first is not None
-    assert key(ask(subject="bob", episode_id="2"), number=OTHER) == first
+    assert key(ask(subject="bob", episode_id="2", traceparent="00-1"), number=OTHER) == first
 
 
 def test_answers_of_a_provider_that_is_not_told_the_temperature_are_not_kept() -> None:

@@ -3,14 +3,16 @@
 Score. ``Y = (A / pi - (1 - A) / (1 - pi)) (S - m)`` with A = 1 for the candidate, pi the
 recorded probability of the candidate, S the rating in [0, 1] and m a mean of the ratings
 before; E[Y | past] is the candidate's mean rating minus the champion's (augmented inverse
-propensity weighting), |Y| <= R = 1 / min(pi, 1 - pi).
+propensity weighting). As S is in [0, 1], Y is in [-F, R] with F = max(m / pi, (1 - m) / (1 - pi))
+and R = max((1 - m) / pi, m / (1 - pi)): with m, these are known before the rating.
 
-Tests. ``K = mean over c in {1/2, 1, 2} of prod(1 + l_c (Y + margin))`` is a nonnegative
+Tests. ``K = mean over c in {1, 2, 4} of prod(1 + l_c (Y + margin))`` is a nonnegative
 supermartingale while the candidate is worse by at least the margin, so K >= 1 / alpha is that
 unlikely at any time (Ville; betting as in Waudby-Smith and Ramdas, arXiv 2010.09686). The same
-with -Y speaks against "not worse". l_c = min(c effect / v, 0.75 / (R + effect)), v a mean of
-the earlier Y squared, effect the margin or 0.02 if that is more: the growth-optimal stake when
-the arms are equal.
+with -Y speaks against "not worse". l_c = min(c effect / v, 0.75 / F), for -Y with R, so that no
+rating costs more than 3/4 of what was won; v = s / (pi (1 - pi)) is the variance of Y foretold
+by s, a mean of the earlier (S - m) squared; effect is the margin or 0.02 if that is more. c = 1
+is the growth-optimal stake when the arms are equal, 2 and 4 when they differ more.
 
 Interval. The predictable plug-in empirical-Bernstein confidence sequence of the same paper
 (theorem 2), for steps of changing range: with B a bound on |Y - y|, y the earlier mean,
@@ -31,7 +33,7 @@ from services.monitor.domain.generation import Feedback, Generation
 from services.monitor.domain.partition import Floats
 from services.monitor.domain.recent import Recent, recent
 
-STAKES = np.array([0.5, 1.0, 2.0])
+STAKES = np.array([1.0, 2.0, 4.0])
 LEAST_EFFECT = 0.02
 BOLDEST = 0.75
 EPISODES = 8192
@@ -44,6 +46,7 @@ class Comparison:
     Fields:
         margin: least difference that counts as worse; alpha: error probability per direction.
         log_promote, log_rollback: ``(3,)`` log products, one per stake.
+        sum, square_sum: of Y, and of (S - m) squared.
         weight, weighted, radius: sums of l, of l Y and of the deviations, for the interval.
     """
 
@@ -62,18 +65,19 @@ class Comparison:
     def score(self, rating: float, candidate: bool, share: float) -> None:
         """Bet one rating in [0, 1] of the arm that was drawn with ``share`` in (0, 1)."""
         middle = (self.rating_sum + 5.0) / (self.scored + 10.0)
-        bound = 1.0 / min(share, 1.0 - share)
-        step = (1.0 / share if candidate else -1.0 / (1.0 - share)) * (rating - middle)
-        spread = (10.0 + self.square_sum) / (20.0 + self.scored)
-        effect = max(self.margin, LEAST_EFFECT)
-        stakes = np.minimum(STAKES * effect / spread, BOLDEST / (bound + effect))
-        self.log_promote += np.log1p(stakes * (step + self.margin))
-        self.log_rollback += np.log1p(stakes * -step)
-        self._widen(step, bound, spread)
+        off = rating - middle
+        step = off / share if candidate else -off / (1.0 - share)
+        fall = max(middle / share, (1.0 - middle) / (1.0 - share))
+        rise = max((1.0 - middle) / share, middle / (1.0 - share))
+        spread = (0.625 + self.square_sum) / (5.0 + self.scored) / (share * (1.0 - share))
+        wish = STAKES * max(self.margin, LEAST_EFFECT) / spread
+        self.log_promote += np.log1p(np.minimum(wish, BOLDEST / fall) * (step + self.margin))
+        self.log_rollback += np.log1p(np.minimum(wish, BOLDEST / rise) * -step)
+        self._widen(step, max(fall, rise), spread)
         self.scored += 1
         self.rating_sum += rating
         self.sum += step
-        self.square_sum += step * step
+        self.square_sum += off * off
 
     @property
     def log_e_promote(self) -> float:

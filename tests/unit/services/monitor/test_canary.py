@@ -1,6 +1,7 @@
 """Canary evidence: its error probabilities by simulation, and what counts as a score."""
 
 import math
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -38,6 +39,71 @@ def run(seed: int, difference: float, events: int, share: float = 0.5) -> tuple[
         if verdict == "open" and found.log_e_rollback >= LOG_BAR:
             verdict = "roll back"
     return verdict, covered
+
+
+def after(seed: int, share: float, events: int) -> Comparison:
+    """A comparison in the middle of its life; ratings of 0 and 1, most of them 0."""
+    random, found = np.random.default_rng(seed), Comparison(0.05, 0.05)
+    for _ in range(events):
+        found.score(float(random.random() < 0.2), bool(random.random() < share), share)
+    return found
+
+
+def outcomes(before: Comparison, share: float, worse: float) -> list[tuple[float, Comparison]]:
+    """Each next rating of 0 or 1 with its probability, the candidate's mean ``worse`` lower."""
+    found = []
+    for candidate, drawn, mean in ((True, share, 0.4 - worse), (False, 1.0 - share, 0.4)):
+        for rating, chance in ((1.0, mean), (0.0, 1.0 - mean)):
+            then = deepcopy(before)
+            then.score(rating, candidate, share)
+            found.append((drawn * chance, then))
+    return found
+
+
+@pytest.mark.parametrize("share", [0.02, 0.25, 0.5, 0.9])
+@pytest.mark.parametrize("events", [0, 5, 200])
+def test_no_bet_gains_on_average_where_its_verdict_would_be_wrong(
+    share: float, events: int
+) -> None:
+    before = after(7, share, events)
+
+    promote = sum(
+        chance * np.exp(then.log_promote - before.log_promote)
+        for chance, then in outcomes(before, share, worse=0.05)
+    )
+    roll_back = sum(
+        chance * np.exp(then.log_rollback - before.log_rollback)
+        for chance, then in outcomes(before, share, worse=0.0)
+    )
+
+    assert promote == pytest.approx(np.ones(3), abs=1e-9)
+    assert roll_back == pytest.approx(np.ones(3), abs=1e-9)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.25, 0.5, 0.9])
+@pytest.mark.parametrize("events", [0, 5, 200])
+def test_no_rating_costs_more_than_three_quarters_of_what_was_won(
+    share: float, events: int
+) -> None:
+    before = after(8, share, events)
+
+    for _, then in outcomes(before, share, worse=0.0):
+        assert np.all(then.log_promote - before.log_promote > math.log(0.2499))
+        assert np.all(then.log_rollback - before.log_rollback > math.log(0.2499))
+
+
+@pytest.mark.parametrize(("difference", "most"), [(0.03, 130), (-0.15, 85)])
+def test_low_ratings_in_growing_shares_decide_soon(difference: float, most: int) -> None:
+    def scored(seed: int) -> int:
+        random, found = np.random.default_rng(seed), Comparison(0.05, 0.05)
+        while max(found.log_e_promote, found.log_e_rollback) < LOG_BAR:
+            share = 0.05 if found.scored < 10 else 0.25 if found.scored < 40 else 0.5
+            candidate = bool(random.random() < share)
+            mean = 0.3 + (difference if candidate else 0.0)
+            found.score(float(random.beta(11 * mean, 11 * (1 - mean))), candidate, share)
+        return found.scored
+
+    assert np.median([scored(500 + seed) for seed in range(30)]) <= most
 
 
 def test_a_candidate_at_the_margin_is_hardly_ever_promoted() -> None:

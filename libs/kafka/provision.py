@@ -1,10 +1,16 @@
 """Create what `topics.py` says: ``python -m libs.kafka.provision``. Repeating is harmless."""
 
 import sys
+import time
+from collections.abc import Sequence
 from typing import Any, Final
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    NewTopic,
+    OffsetSpec,
+)
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -13,6 +19,7 @@ from libs.kafka.client import client
 from libs.runtime.config import PREFIX, KafkaSettings
 
 TIMEOUT_S: Final = 60.0
+AGAIN_S: Final = 0.2
 DLQ_RETENTION_MS: Final = 90 * DAY_MS
 """Dead letters outlive their topics."""
 
@@ -40,7 +47,8 @@ def wanted(topic: Topic[Any], replication: int) -> list[NewTopic]:
 
 
 def provision(settings: KafkaSettings, replication: int = 1) -> int:
-    """Create every missing topic; returns how many were made.
+    """Create every missing topic; returns how many were made, once their leaders answer: a broker
+    acknowledges a topic before it can be asked about it.
 
     Raises:
         KafkaException: the broker refused one, or is away.
@@ -55,7 +63,28 @@ def provision(settings: KafkaSettings, replication: int = 1) -> int:
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
+    if created:
+        _await_leaders(admin, [topic.topic for topic in new])
     return created
+
+
+def _await_leaders(admin: AdminClient, names: Sequence[str]) -> None:
+    until = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            found = admin.list_topics(timeout=TIMEOUT_S).topics
+            parts = [
+                TopicPartition(name, part) for name in names for part in found[name].partitions
+            ]
+            latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+            asked = admin.list_offsets(dict.fromkeys(parts, latest), request_timeout=TIMEOUT_S)
+            for answer in asked.values():
+                answer.result()
+            return
+        except (KafkaException, KeyError):
+            if time.monotonic() > until:
+                raise
+            time.sleep(AGAIN_S)
 
 
 if __name__ == "__main__":

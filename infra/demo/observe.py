@@ -44,7 +44,7 @@ FACTS: Final[tuple[Topic[Any], ...]] = (
     TRAINING_COMPLETED,
     TRAINING_STARTED,
 )
-ENDED: Final = frozenset({"promoted", "rejected", "rolled_back", "failed", "aborted"})
+ENDED: Final = frozenset({"promoted", "rejected", "rolled_back", "failed", "aborted", "superseded"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ Reason = Annotated[str, typer.Option(help="Why; kept with the decision.")]
 REPLAY_TIMEOUT_S: Final = 300.0
 LOOK_EVERY_S: Final = 1.0
 PROMOTED: Final = "promoted"
-ENDED: Final = frozenset({PROMOTED, "rejected", "rolled_back", "failed", "aborted"})
+ENDED: Final = frozenset({PROMOTED, "rejected", "rolled_back", "failed", "aborted", "superseded"})
 
 
 def registry() -> RegistryServiceStub:

@@ -22,7 +22,7 @@ PATH: Final = (
     *("shadow", "canary"),
 )
 GOOD_END: Final = "promoted"
-BAD_ENDS: Final = frozenset({"rejected", "rolled_back", "failed", "aborted"})
+BAD_ENDS: Final = frozenset({"rejected", "rolled_back", "failed", "aborted", "superseded"})
 ROLES: Final = ("champion", "canary", "shadow")
 GROUPS: Final = 4
 """Consumer groups named per topic."""
@@ -105,7 +105,7 @@ def tone_of(state: str) -> Tone:
     if state == GOOD_END:
         return Tone.GOOD
     if state in BAD_ENDS:
-        return Tone.CALM if state == "aborted" else Tone.BAD
+        return Tone.CALM if state in ("aborted", "superseded") else Tone.BAD
     return Tone.BUSY
 
 

@@ -35,12 +35,23 @@ class State(StrEnum):
     """A step could not be done, or another campaign was active."""
     ABORTED = "aborted"
     """By a person."""
+    SUPERSEDED = "superseded"
+    """An upgrade that gave way to another campaign."""
 
 
 UPGRADE = "upgrade"
 """Kind of a campaign that builds the champion's engine for the runtime of today."""
 
-ENDS = frozenset({State.PROMOTED, State.REJECTED, State.ROLLED_BACK, State.FAILED, State.ABORTED})
+ENDS = frozenset(
+    {
+        State.PROMOTED,
+        State.REJECTED,
+        State.ROLLED_BACK,
+        State.FAILED,
+        State.ABORTED,
+        State.SUPERSEDED,
+    }
+)
 ON_THE_TABLE = frozenset({State.LOADING, State.SHADOW, State.CANARY})
 """States in which the candidate is part of the routing table."""
 
@@ -112,6 +123,11 @@ class Campaign:
     @property
     def upgrade(self) -> bool:
         return self.kind == UPGRADE
+
+    def gives_way(self, kind: str) -> bool:
+        """Whether it ends where a campaign of ``kind`` begins. An upgrade can wait long for its
+        shadow where there is little traffic, and is asked for again."""
+        return self.upgrade and not self.ended and kind != UPGRADE
 
     @property
     def policy(self) -> Rollout:

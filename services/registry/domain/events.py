@@ -204,6 +204,21 @@ class OperatorActed:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """Another campaign begins: ``by``, of ``kind``."""
+
+    cause: Cause
+    campaign_id: str
+    by: str
+    kind: str
+
+
+def superseded(asked: Requested, campaign_id: str) -> Superseded:
+    """What the request for another campaign means to ``campaign_id``."""
+    return Superseded(asked.cause, campaign_id, asked.campaign_id, asked.kind)
+
+
 CampaignEvent = (
     Requested
     | DatasetVersioned
@@ -218,4 +233,5 @@ CampaignEvent = (
     | EngineLoaded
     | CanaryEvidence
     | OperatorActed
+    | Superseded
 )

@@ -25,6 +25,7 @@ from services.registry.domain.events import (
     EvaluationFailed,
     OperatorActed,
     Requested,
+    Superseded,
     TrainingCompleted,
     TrainingFailed,
     TrainingStarted,
@@ -44,6 +45,10 @@ def step(state: Campaign, event: CampaignEvent) -> Step:
         return state, ()
     if isinstance(event, OperatorActed):
         return _act(state, event)
+    if isinstance(event, Superseded):
+        if not state.gives_way(event.kind):
+            return state, ()
+        return end(state, State.SUPERSEDED, event.cause, f"gave way to campaign {event.by}")
     failure = _failure(state, event)
     if failure:
         return end(state, State.FAILED, event.cause, failure)

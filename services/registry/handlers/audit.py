@@ -31,7 +31,7 @@ from protos.registry.v1.registry_service_pb2 import ReplayCampaignResponse
 from services.registry.domain.campaign import Campaign
 from services.registry.domain.canonical import plain
 from services.registry.domain.commands import Transition
-from services.registry.domain.events import CampaignEvent, Start
+from services.registry.domain.events import CampaignEvent, Requested, Start, superseded
 from services.registry.domain.replay import replay, state_sha256
 from services.registry.domain.values import Application
 from services.registry.ports import Catalogue, KeptCampaign, Log
@@ -62,6 +62,8 @@ TOPICS: Final[tuple[Topic[Any], ...]] = (
     *(topic for topic, _ in FACTS),
 )
 
+REQUESTS: Final = (CAMPAIGN_REQUESTED, RETRAINING_TRIGGERED)
+
 
 @dataclass(frozen=True, slots=True)
 class ReplayCampaign:
@@ -80,9 +82,9 @@ class ReplayCampaign:
         log = list(self._log(kept))
         history = _history(log)
         start = wire.start(history[0].start) if history else None
-        inputs = list(_inputs(log, kept, start)) if start else []
         order = [event_id for event in history for event_id in event.input_event_ids]
         order += [event_id for _, event_id in kept.pending]
+        inputs = list(_inputs(log, kept, start, order)) if start else []
         replayed = replay(campaign_id, inputs, order)
         digest = state_sha256(replayed.state)
         differences = [
@@ -101,7 +103,8 @@ class ReplayCampaign:
     def _log(self, kept: KeptCampaign) -> Iterator[Delivery[Any]]:
         """All that the topics say of the campaign: its inputs, its history, its policy.
 
-        Engines are its concern also without its id: one may be the champion's.
+        Engines are its concern also without its id: one may be the champion's. So are requests
+        for others: it may have given way to one.
         """
         for delivery in self.log.read(TOPICS):
             event = delivery.event
@@ -110,13 +113,18 @@ class ReplayCampaign:
                     yield delivery
             elif event.application == kept.application:
                 engines = delivery.topic is ENGINE_LOADED and not event.campaign_id
-                if engines or event.campaign_id == kept.state.campaign_id:
+                if (
+                    engines
+                    or delivery.topic in REQUESTS
+                    or event.campaign_id == kept.state.campaign_id
+                ):
                     yield delivery
 
 
 def _inputs(
-    log: Sequence[Delivery[Any]], kept: KeptCampaign, start: Start
+    log: Sequence[Delivery[Any]], kept: KeptCampaign, start: Start, order: Sequence[str]
 ) -> Iterator[CampaignEvent]:
+    """``order``: ids of the recorded inputs; requests for others are inputs only there."""
     campaign_id = kept.state.campaign_id
     translations: dict[str, Translate] = {
         CAMPAIGN_REQUESTED.name: lambda each: wire.campaign_requested(each, start),
@@ -125,11 +133,16 @@ def _inputs(
         **{topic.name: translate for topic, translate in FACTS},
     }
     for delivery in log:
-        if delivery.topic.name in translations:
-            try:
-                yield translations[delivery.topic.name](delivery)
-            except Poison:
-                continue  # dead-lettered when it arrived: it never was an input
+        if delivery.topic.name not in translations:
+            continue
+        try:
+            event = translations[delivery.topic.name](delivery)
+        except Poison:
+            continue  # dead-lettered when it arrived: it never was an input
+        if not isinstance(event, Requested) or event.campaign_id == campaign_id:
+            yield event
+        elif event.cause.event_id in order:
+            yield superseded(event, campaign_id)
 
 
 def _history(log: Sequence[Delivery[Any]]) -> list[CampaignTransitioned]:

@@ -15,7 +15,14 @@ from libs.runtime.clock import Clock
 from services.registry.domain.bounds import Invalid
 from services.registry.domain.campaign import Campaign
 from services.registry.domain.commands import Command, Transition
-from services.registry.domain.events import CampaignEvent, Cause, Requested, Start
+from services.registry.domain.events import (
+    CampaignEvent,
+    Cause,
+    Requested,
+    Start,
+    Superseded,
+    superseded,
+)
 from services.registry.domain.prompts import prompt_of
 from services.registry.domain.replay import state_sha256
 from services.registry.domain.step import step
@@ -41,7 +48,7 @@ class Conduct:
         request: Callable[[Start], Requested],
         proposal: Proposal | None = None,
     ) -> None:
-        """Begin a campaign, or refuse it where another one is active.
+        """Begin a campaign, or refuse it where another one is active that does not give way.
 
         Raises:
             Poison: ``unknown_application``, ``incomplete`` without a campaign id.
@@ -53,7 +60,10 @@ class Conduct:
             if kept is None:
                 kept = new_campaign(application, campaign_id, self.clock)
             if kept.state.sequence == 0:
-                self._step(work, kept, request(_start(work, application, proposal)))
+                asked = request(_start(work, application, proposal))
+                if self._makes_way(work, application, asked):
+                    asked = request(_start(work, application, proposal))
+                self._step(work, kept, asked)
 
     def take(
         self, application: str, campaign_id: str, make: Callable[[str], CampaignEvent]
@@ -73,6 +83,14 @@ class Conduct:
                 log.info("campaign.unknown", campaign_id=campaign_id, application=application)
                 return
             self._step(work, kept, make(campaign_id))
+
+    def _makes_way(self, work: Work, application: str, asked: Requested) -> bool:
+        """End the active campaign where it gives way to what is asked and can be."""
+        active = self._kept(work, application, asked.start.active_campaign_id)
+        if active is None or asked.start.unmet or not active.state.gives_way(asked.kind):
+            return False
+        self._step(work, active, superseded(asked, active.state.campaign_id))
+        return True
 
     def _kept(self, work: Work, application: str, campaign_id: str) -> KeptCampaign | None:
         kept = work.campaign(campaign_id)
@@ -97,7 +115,7 @@ class Conduct:
         work.keep(replace(kept, state=state, sha256=digest, pending=() if moved else pending))
         for command in commands:
             perform(work, kept.application, state, command, self.clock.now())
-        if state.ended:
+        if state.ended and not isinstance(event, Superseded):  # the other's end asks for it
             ask_for_upgrade(work, kept.application, self.clock)
 
     def _record(

@@ -21,7 +21,7 @@ from services.registry.handlers.proposals import named_provider, propose
 from services.registry.handlers.requests import ask
 from services.registry.ports import Applied, Store, Work
 from services.registry.wire import messages
-from services.registry.wire.events import ACTIONS, proposal
+from services.registry.wire.events import ACTIONS, kind_of, proposal
 from services.registry.wire.values import message
 
 KEY_BYTES = 32
@@ -82,15 +82,17 @@ class Desk:
         """The new campaign's id; ``request`` comes without one.
 
         Raises:
-            Poison: ``not_found``, ``failed_precondition`` while another one is active, or
-                ``bad_proposal``.
+            Poison: ``not_found``, ``failed_precondition`` while another one is active that does
+                not give way, or ``bad_proposal``.
         """
         bounded(request.collection, request.requested_by, request.reason, request.override_reason)
         with self.store.write(request.application) as work:
             insist_on(work, request.application)
-            active = work.active_campaign()
-            if active:
-                raise Poison(f"campaign {active} is active", code=FAILED_PRECONDITION)
+            active = work.campaign(work.active_campaign())
+            if active and not active.state.gives_way(kind_of(request)):
+                raise Poison(
+                    f"campaign {active.state.campaign_id} is active", code=FAILED_PRECONDITION
+                )
             if request.HasField("proposal"):
                 _propose(work, request)
             request.campaign_id = new_event_id()

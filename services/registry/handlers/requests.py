@@ -7,7 +7,7 @@ import structlog
 from libs.events.topics import CAMPAIGN_REQUESTED
 from libs.runtime.clock import Clock
 from protos.registry.v1.registry_events_pb2 import CampaignRequested, Proposal
-from services.registry.domain.campaign import Campaign
+from services.registry.domain.campaign import Campaign, State
 from services.registry.domain.replay import state_sha256
 from services.registry.domain.upgrades import stale, upgrade_id
 from services.registry.domain.values import Engine
@@ -53,12 +53,14 @@ def ask_for_upgrade(work: Work, application: str, clock: Clock) -> None:
 
 def _untried(work: Work, engine: Engine, version: str) -> str:
     """An id for the upgrade; "" when it was tried, or waits to begin. One that came while
-    another campaign was active was not tried."""
+    another campaign was active, or gave way to one, was not tried."""
     for attempt in count(1):
         campaign_id = upgrade_id(engine, version, attempt)
         kept = work.campaign(campaign_id)
         if kept is None:
             return campaign_id
-        if kept.state.start is None or not kept.state.start.active_campaign_id:
+        gave_way = kept.state.state is State.SUPERSEDED
+        came_second = kept.state.start is not None and kept.state.start.active_campaign_id
+        if not (gave_way or came_second):
             break
     return ""

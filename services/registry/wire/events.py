@@ -69,16 +69,21 @@ def proposal(event: registry.CampaignRequested) -> Proposal | None:
     return given(Proposal, event, "proposal")
 
 
+def kind_of(event: registry.CampaignRequested) -> str:
+    if event.proposal.upgrade:
+        return UPGRADE
+    return PROPOSAL if event.HasField("proposal") else OPERATOR
+
+
 def campaign_requested(
     delivery: Delivery[registry.CampaignRequested], begun: events.Start
 ) -> events.Requested:
     event = delivery.event
     told = f"requested by {event.requested_by or 'an operator'}"
-    kind = PROPOSAL if event.HasField("proposal") else OPERATOR
     return events.Requested(
         cause=cause(delivery),
         campaign_id=event.campaign_id,
-        kind=UPGRADE if event.proposal.upgrade else kind,
+        kind=kind_of(event),
         collection=event.collection,
         reason=f"{told}: {event.reason}" if event.reason else told,
         override_reason=event.override_reason,

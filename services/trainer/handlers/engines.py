@@ -17,7 +17,7 @@ from services.trainer.wire import building
 
 log = structlog.get_logger()
 
-ENDS: Final = frozenset({"promoted", "rejected", "rolled_back", "failed", "aborted"})
+ENDS: Final = frozenset({"promoted", "rejected", "rolled_back", "failed", "aborted", "superseded"})
 """States of a campaign after which nobody waits for its work."""
 MOST: Final = 500
 DEFAULT: Final = 50

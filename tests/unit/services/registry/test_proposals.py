@@ -13,11 +13,13 @@ from libs.events.topics import (
     ENGINE_REQUESTED,
     ENGINE_STALE,
     OPERATOR_ACTED,
+    RETRAINING_TRIGGERED,
     ROUTING,
     TRAINING_REQUESTED,
 )
 from libs.faults import NOT_FOUND, Poison
 from protos.common.v1 import common_pb2 as common
+from protos.monitor.v1.monitor_events_pb2 import RetrainingTriggered
 from protos.registry.v1 import registry_events_pb2 as pb
 from protos.training.v1.training_events_pb2 import EngineStale
 from services.registry.domain.policies import Provider, Serving
@@ -225,6 +227,66 @@ def test_an_upgrade_that_came_second_is_asked_for_again(served: Registry) -> Non
 
     assert sorted(active[1:]) == [("operator", "preparing"), ("upgrade", "failed")]
     assert ("upgrade", "building") in campaigns(served)
+
+
+def waiting_upgrade(registry: Registry) -> str:
+    """One in its shadow, without traffic."""
+    move_runtime(registry, to="2")
+    traffic.build(registry, version="2")
+    traffic.load(registry)
+    return registry.last(CAMPAIGN_REQUESTED).campaign_id
+
+
+def test_an_upgrade_that_waits_for_its_shadow_gives_way_and_is_asked_for_again(
+    served: Registry,
+) -> None:
+    waiting = waiting_upgrade(served)
+    before = (served.state(waiting), len(served.last(ROUTING).routes), served.replay(waiting))
+
+    campaign_id = served.start()
+    meanwhile = (campaigns(served)[1:], len(served.last(ROUTING).routes))
+    served.tell(
+        OPERATOR_ACTED,
+        pb.OperatorActed(
+            campaign_id=campaign_id, application="bank", action=pb.OPERATOR_ACTION_ABORT
+        ),
+    )
+
+    assert (*before[:2], before[2].agrees) == ("shadow", 2, True)
+    assert meanwhile == ([("upgrade", "superseded"), ("operator", "preparing")], 1)
+    assert campaigns(served)[2:] == [("operator", "aborted"), ("upgrade", "building")]
+    assert list(served.replay(waiting).differences) == []
+    assert served.replay(waiting).agrees
+
+
+def test_an_upgrade_gives_way_to_a_retraining(served: Registry) -> None:
+    waiting_upgrade(served)
+
+    event_id = served.tell(
+        RETRAINING_TRIGGERED, RetrainingTriggered(application="bank", campaign_id="c-9")
+    )
+    served.tell(
+        RETRAINING_TRIGGERED,
+        RetrainingTriggered(application="bank", campaign_id="c-9"),
+        event_id=event_id,
+    )
+
+    assert campaigns(served)[1:] == [("upgrade", "superseded"), ("retraining", "preparing")]
+
+
+def test_an_upgrade_stays_where_nothing_could_begin_in_its_place(served: Registry) -> None:
+    waiting_upgrade(served)
+
+    with pytest.raises(Poison, match="is active"):
+        served.start(proposal=pb.Proposal(upgrade=True))
+    served.tell(
+        CAMPAIGN_REQUESTED,
+        pb.CampaignRequested(
+            campaign_id="c-9", application="bank", proposal=pb.Proposal(prompt_version=7)
+        ),
+    )
+
+    assert campaigns(served)[1:] == [("upgrade", "shadow"), ("proposal", "failed")]
 
 
 def test_another_prompt_is_tried_without_training_and_its_version_is_served(

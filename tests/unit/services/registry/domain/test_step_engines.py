@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,7 +18,13 @@ from services.registry.domain.commands import (
     Transition,
     Withdraw,
 )
-from services.registry.domain.events import Action, CampaignEvent, EngineFailed, Requested
+from services.registry.domain.events import (
+    Action,
+    CampaignEvent,
+    EngineFailed,
+    Requested,
+    Superseded,
+)
 from services.registry.domain.policies import Provider
 from services.registry.domain.releases import release_of, with_engine, with_prompt, with_provider
 from services.registry.domain.replay import replay, state_sha256
@@ -237,6 +244,41 @@ def test_the_same_engine_again_is_no_upgrade() -> None:
     assert state.outcome_reason == "the builder still has openvino-genai 1"
 
 
+def superseded(kind: str) -> Superseded:
+    return Superseded(stories.cause(), CAMPAIGN, "c-2", kind)
+
+
+@pytest.mark.parametrize(
+    ("events", "on_the_table"),
+    [
+        (upgrade()[:1], []),
+        (upgrade(), [Withdraw()]),
+        ([*upgrade(), stories.loaded(release=with_engine(CHAMPION, BUILT))], [Withdraw()]),
+    ],
+    ids=["building", "loading", "shadow"],
+)
+def test_an_upgrade_gives_way_to_another_campaign(
+    events: list[CampaignEvent], on_the_table: list[Withdraw]
+) -> None:
+    state, commands = run([*events, superseded("retraining")])
+
+    assert (state.state, state.tested) == (State.SUPERSEDED, False)
+    assert state.outcome_reason == "gave way to campaign c-2"
+    assert commands[1:] == on_the_table
+
+
+def test_an_upgrade_does_not_give_way_to_another_upgrade() -> None:
+    state, commands = run([*upgrade(), superseded(UPGRADE)])
+
+    assert (state.state, commands) == (State.LOADING, [])
+
+
+def test_no_other_campaign_gives_way() -> None:
+    state, commands = run([*proposal(), superseded("retraining")])
+
+    assert (state.state, commands) == (State.CANARY, [])
+
+
 STORIES = {
     "built": [
         *stories.to_building(),
@@ -252,6 +294,7 @@ STORIES = {
         stories.shadowed(),
     ],
     "rebuilt": [*rebuild(), stories.loaded(release=with_engine(CHAMPION, BUILT))],
+    "gave way": [*upgrade(), superseded("operator")],
 }
 
 
@@ -291,4 +334,5 @@ def test_the_stories_come_to_their_ends() -> None:
         "proposal": State.PROMOTED,
         "upgrade": State.PROMOTED,
         "rebuilt": State.SHADOW,
+        "gave way": State.SUPERSEDED,
     }

@@ -3,7 +3,7 @@
 import re
 import urllib.request
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -18,6 +18,8 @@ from confluent_kafka.admin import AdminClient
 
 from libs.events.topics import ALL, Topic
 from libs.faults import Retryable
+from libs.kafka.client import client, reader
+from libs.runtime.config import KafkaSettings
 from services.cli import show
 from services.cli.session import Session
 
@@ -69,20 +71,20 @@ def balances(
         Retryable: the broker is away.
     """
     lost = losses(session).by_topic if lost is None else lost
-    brokers = session.address("kafka")
-    admin = AdminClient({"bootstrap.servers": brokers})
-    reader = Consumer({"bootstrap.servers": brokers, "group.id": "perennial-reader"})
+    settings = session.kafka()
+    reading = Consumer(reader(settings, "perennial-reader"))  # never joined, never committed
     try:
+        broker = _Broker.of(settings, reading)
         found: list[Balance] = []
         for topic in topics:
-            dead, given_up = _held(_marks(reader, topic.dead_letters)), lost.get(topic.name, 0)
-            for group, places in _places(admin, reader, topic):
-                found.append(Balance(topic.name, group, *places, dead, given_up))
+            dead, given_up = _held(broker.marks(topic.dead_letters)), lost.get(topic.name, 0)
+            for consumer, places in _places(broker, topic):
+                found.append(Balance(topic.name, consumer, *places, dead, given_up))
         return found
     except KafkaException as error:
-        raise Retryable(f"kafka at {brokers}: {error}") from error
+        raise Retryable(f"kafka at {settings.brokers}: {error}") from error
     finally:
-        reader.close()
+        reading.close()
 
 
 def balance(marks: Marks, committed: Mapping[int, int]) -> tuple[int, int, int, int]:
@@ -131,38 +133,49 @@ def _metrics(address: str) -> str:
     return text
 
 
-def _places(
-    admin: AdminClient, reader: Consumer, topic: Topic[Any]
-) -> Iterator[tuple[str, tuple[int, int, int, int]]]:
+@dataclass(frozen=True, slots=True)
+class _Broker:
+    """Asked for offsets; ``parts`` are the partitions of each topic, listed once."""
+
+    admin: AdminClient
+    reading: Consumer
+    group_prefix: str
+    parts: Mapping[str, Sequence[int]]
+
+    @classmethod
+    def of(cls, settings: KafkaSettings, reading: Consumer) -> "_Broker":
+        topics = reading.list_topics(timeout=TIMEOUT_S).topics
+        parts = {name: tuple(topic.partitions) for name, topic in topics.items()}
+        return cls(AdminClient(client(settings)), reading, settings.group_prefix, parts)
+
+    def marks(self, topic: str) -> Marks:
+        return {
+            part: self.reading.get_watermark_offsets(TopicPartition(topic, part), timeout=TIMEOUT_S)
+            for part in self.parts.get(topic, ())
+        }
+
+    def committed(self, consumer: str, topic: str) -> dict[int, int]:
+        wanted = [TopicPartition(topic, part) for part in self.parts.get(topic, ())]
+        if not wanted:
+            return {}
+        request = [ConsumerGroupTopicPartitions(self.group_prefix + consumer, wanted)]
+        asked = self.admin.list_consumer_group_offsets(request, request_timeout=TIMEOUT_S)
+        (future,) = asked.values()
+        found = future.result().topic_partitions
+        return {each.partition: each.offset for each in found if each.offset >= 0}
+
+
+def _places(broker: _Broker, topic: Topic[Any]) -> Iterator[tuple[str, tuple[int, int, int, int]]]:
     """Consumer -> its `balance`."""
-    for group in topic.consumers:
+    for consumer in topic.consumers:
         # Commits first: what is settled meanwhile must not look like more than there is.
-        committed = _committed(admin, group, topic.name, _partitions(reader, topic.name))
+        committed = broker.committed(consumer, topic.name)
         if committed or not topic.compacted:  # a compacted one may be read whole at each start
-            yield group, balance(_marks(reader, topic.name), committed)
+            yield consumer, balance(broker.marks(topic.name), committed)
 
 
 def _held(marks: Marks) -> int:
     return sum(high - low for low, high in marks.values())
-
-
-def _marks(reader: Consumer, topic: str) -> Marks:
-    return {
-        part: reader.get_watermark_offsets(TopicPartition(topic, part), timeout=TIMEOUT_S)
-        for part in _partitions(reader, topic)
-    }
-
-
-def _partitions(reader: Consumer, topic: str) -> list[int]:
-    return list(reader.list_topics(topic, timeout=TIMEOUT_S).topics[topic].partitions)
-
-
-def _committed(admin: AdminClient, group: str, topic: str, parts: list[int]) -> dict[int, int]:
-    wanted = [TopicPartition(topic, part) for part in parts]
-    request = [ConsumerGroupTopicPartitions(group, wanted)]
-    (future,) = admin.list_consumer_group_offsets(request, request_timeout=TIMEOUT_S).values()
-    found = future.result().topic_partitions
-    return {one.partition: one.offset for one in found if one.offset >= 0}
 
 
 def reconcile(as_json: show.AsJson = False) -> None:

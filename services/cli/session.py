@@ -7,21 +7,33 @@ from pathlib import Path
 from typing import Final
 
 import grpc
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from libs.artifacts.minio import MinioStore
 from libs.faults import NOT_FOUND, UNAUTHENTICATED, Poison
 from libs.rpc.client import sync_channel
-from libs.runtime.config import KafkaSettings, S3Settings
+from libs.runtime.config import PREFIX, KafkaSettings, S3Settings
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 TIMEOUT_S: Final = 30.0
 
 
+class _Told(BaseSettings):
+    """Of the broker, by the variables that services have too."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="ignore"
+    )
+
+    kafka: KafkaSettings
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """A running stack, found by the files that `make up` wrote, or by the variables that services
-    have too: PERENNIAL_ENDPOINTS_FILE, PERENNIAL_OPERATOR_TOKEN, PERENNIAL_S3__*_KEY."""
+    have too: PERENNIAL_ENDPOINTS_FILE, PERENNIAL_OPERATOR_TOKEN, PERENNIAL_S3__*_KEY,
+    PERENNIAL_KAFKA__*."""
 
     home: Path
 
@@ -95,7 +107,17 @@ class Session:
         part.replace(path)
 
     def kafka(self) -> KafkaSettings:
-        return KafkaSettings(brokers=self.address("kafka"))
+        """
+        Raises:
+            Poison: ``bad_settings`` when the variables do not agree.
+        """
+        brokers = os.environ.get(f"{PREFIX}KAFKA__BROKERS") or self.address("kafka")
+        try:
+            # The variables are merged into what is given here.
+            return _Told.model_validate({"kafka": {"brokers": brokers}}).kafka
+        except ValidationError as error:
+            why = "; ".join(each["msg"] for each in error.errors())
+            raise Poison(f"{PREFIX}KAFKA__*: {why}", code="bad_settings") from error
 
     def artifacts(self) -> MinioStore:
         access_key = self._secret("s3_access_key", "PERENNIAL_S3__ACCESS_KEY")

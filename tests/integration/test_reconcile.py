@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it is there
     AdminClient,
@@ -14,8 +15,14 @@ from libs.events.topics import FEEDBACK_GIVEN
 from services.cli.reconcile import Balance, balances
 from services.cli.session import Session
 
+PREFIX = "team-a."
 
-def test_what_retention_took_unread_is_missing(brokers: str, group: str, tmp_path: Path) -> None:
+
+def test_what_retention_took_unread_is_missing(
+    brokers: str, group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a broker that is told of by the variables of services."""
+    monkeypatch.setenv("PERENNIAL_KAFKA__GROUP_PREFIX", PREFIX)
     topic = replace(FEEDBACK_GIVEN, name=group, consumers=(group,), partitions=1)
     admin = AdminClient({"bootstrap.servers": brokers})
     made = [NewTopic(name, 1, 1) for name in (topic.name, topic.dead_letters)]
@@ -37,7 +44,7 @@ def test_what_retention_took_unread_is_missing(brokers: str, group: str, tmp_pat
 
     assert places(now()) == (5, 0, 5, 0, 1)  # a consumer that never was is behind all of it
 
-    consumer = Consumer({"bootstrap.servers": brokers, "group.id": group})
+    consumer = Consumer({"bootstrap.servers": brokers, "group.id": PREFIX + group})
     consumer.commit(offsets=[TopicPartition(topic.name, 0, 2)], asynchronous=False)
     consumer.close()
     assert places(now()) == (5, 2, 3, 0, 1)

@@ -77,7 +77,7 @@ class Engine:
             config.do_sample = True
             config.temperature = request.temperature
             config.top_p = request.top_p
-            config.rng_seed = request.seed
+            config.rng_seed = request.next_seed
             if request.top_k:
                 config.top_k = request.top_k
         self._number += 1

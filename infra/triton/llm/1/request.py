@@ -1,5 +1,6 @@
 """Tensors of one request to values, with the refusals a caller can act on."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -69,6 +70,16 @@ class Request:
     @property
     def num_output_tokens(self) -> int:
         return len(self.given)
+
+    @property
+    def next_seed(self) -> int:
+        """Of what is still to come. Runtimes begin their random numbers anew with each request, so
+        an answer that is gone on with has another seed, or it would be drawn as it was before: the
+        first 8 bytes of sha256("SEED:TOKENS SO FAR")."""
+        if not self.given:
+            return self.seed
+        told = f"{self.seed}:{self.num_output_tokens}".encode()
+        return int.from_bytes(hashlib.sha256(told).digest()[:8], "big")
 
 
 def read(raw: Any, tokenizer: Any, render: Callable[..., str], context_tokens: int) -> Request:

@@ -4,6 +4,7 @@ import json
 import sys
 import threading
 from collections.abc import Iterator
+from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -28,6 +29,7 @@ class Runtime:
     def __init__(self, _: object = None) -> None:
         self.paused, self.go_on = threading.Event(), threading.Event()
         self.steps, self.builds = 0, 0
+        self.seeds: list[tuple[str, int, int]] = []
         self.build()
 
     def build(self) -> None:
@@ -44,6 +46,7 @@ class Runtime:
         if request.min_tokens > 900:
             raise RuntimeError("min_new_tokens")
         left = request.max_tokens - request.num_output_tokens
+        self.seeds.append((request.json_schema, request.num_output_tokens, request.next_seed))
         request.handle = SimpleNamespace(at=len(request.given), left=left, fresh=[], cancel=int)
         self.running.append(request)
 
@@ -186,6 +189,22 @@ def test_a_schema_that_breaks_the_runtime_is_refused_and_the_others_answers_go_o
     assert [each.text for each in answers[1:]] == ["abcdefgh", "abc"]
     assert answered(again).error == UNFOLLOWED
     assert model._engine.builds == 2
+
+
+def test_an_answer_that_is_gone_on_with_does_not_draw_as_it_did_before(model: Any) -> None:
+    other, bad = asked(8, sampling_param_seed=7), asked(5, BAD, sampling_param_seed=7)
+
+    model.execute([other])
+    assert model._engine.paused.wait(WAIT_S)
+    model.execute([bad])
+    model._engine.go_on.set()
+    answered(other)
+
+    first, again = (told[1:] for told in model._engine.seeds if not told[0])
+    given, seed = again
+    assert first == (0, 7)
+    assert given > 0
+    assert seed == int(sha256(f"7:{given}".encode()).hexdigest()[:16], 16)
 
 
 def test_a_request_that_is_not_admitted_is_answered_alone(model: Any) -> None:

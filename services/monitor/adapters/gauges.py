@@ -141,8 +141,7 @@ def _rows(state: Application) -> Iterator[Row]:
 
 
 def _drift(name: str, release: Release) -> Iterator[Row]:
-    signals = release.watch.signals if release.watch is not None else []
-    alarmed = {signal.cause for signal in signals if signal.alarmed}
+    alarmed = {signal.cause for signal in release.signals if signal.alarmed}
     for cause in get_args(Cause):
         yield DRIFT, (name, cause), cause in alarmed
 

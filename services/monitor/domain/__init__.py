@@ -22,6 +22,7 @@ Detectors
     ``fixed``, ``ball``  a fixed reference, for a promise about this very one
     ``signal``, ``panel``  one named signal and its budget; all of a release
     ``watch``        one release: collects its reference, then watches its signals
+    ``ratings``      what users say of its answers, a signal with a reference of its own
     ``scoring``      the same over a history
     ``fleet``        which alarms stand among those of all releases
     ``telling``, ``evidence``, ``scatter``  what an alarm shows

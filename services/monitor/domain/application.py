@@ -4,7 +4,7 @@ The fold is deterministic: the same records in the same order give the same stat
 alarms at the same events and the same ids, wherever it was interrupted and taken up again.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -18,9 +18,10 @@ from services.monitor.domain.generation import Feedback, Generation
 from services.monitor.domain.inquiry import Inquiry
 from services.monitor.domain.outcome import Declared, Evidence, Outcome
 from services.monitor.domain.pace import Pace
+from services.monitor.domain.ratings import opinion
 from services.monitor.domain.recent import Recent, fingerprint, recent
 from services.monitor.domain.release import Release
-from services.monitor.domain.sample import Sample
+from services.monitor.domain.sample import Alarm, Sample
 from services.monitor.domain.strata import season
 from services.monitor.domain.watch import FORM, Watch, watch
 
@@ -99,8 +100,7 @@ class Application:
         closed = self.inquiry.close(self.clock)
         self.decision.crown()
         release = self.releases.get(champion)
-        if release is not None and release.watch is not None and release.watch.watching:
-            release.watch = None
+        if release is not None and release.begin_anew():
             self.touched.add(champion)
         return [closed[1]] if closed else []
 
@@ -126,7 +126,7 @@ class Application:
         self.decision.correct(feedback)
         if feedback.release == self.champion and not feedback.withdrawn:
             self._weigh(feedback)
-        return self._conclude(now) + self._decide(now)
+        return self._hear(feedback, now) + self._conclude(now) + self._decide(now)
 
     def probe(self, probed: Probed, now: float) -> list[Outcome]:
         """Fold what a burst of probes said; one that comes too late changes nothing."""
@@ -161,16 +161,30 @@ class Application:
             release.watch = self._watch(generation.release)
         self.inquiry.wait(generation.release)
         alarms = release.watch.observe(_sample(generation, release.watch))
-        mine = self._mine(generation)
+        mine = self._mine(generation.release)
         if mine and release.watch.watching:
             self.decision.serve(min(generation.served_at, now))
-        found: list[Outcome] = []
-        for alarm in alarms:
-            event_id = drift_event_id(self.name, alarm)
-            if mine:
-                self.decision.ring(alarm, event_id)
-            found += self.inquiry.ring(alarm, event_id, release.provider if mine else None, now)
-        return found
+        return [told for alarm in alarms for told in self._ring(release, alarm, mine, now)]
+
+    def _hear(self, feedback: Feedback, now: float) -> list[Outcome]:
+        """What follows from a rating. Of a release whose input has moved, its case told, other
+        ratings were to be expected: they are told as that, and are no case of their own."""
+        rating, mine = opinion(feedback), self._mine(feedback.release)
+        if rating is None or not (mine or feedback.release in self.releases):
+            return []
+        release = self._release(feedback.release)
+        alarm = release.rate(self.name, feedback, rating, self.declared.drift)
+        if alarm is None:
+            return []
+        if release.moved and self.inquiry.case is None:
+            alarm, mine = replace(alarm, cause="input"), False
+        return self._ring(release, alarm, mine, now)
+
+    def _ring(self, release: Release, alarm: Alarm, mine: bool, now: float) -> list[Outcome]:
+        event_id = drift_event_id(self.name, alarm)
+        if mine:
+            self.decision.ring(alarm, event_id)
+        return self.inquiry.ring(alarm, event_id, release.provider if mine else None, now)
 
     def _conclude(self, now: float) -> list[Outcome]:
         closed = self.inquiry.conclude(now, self._suspected)
@@ -212,8 +226,8 @@ class Application:
             return []
         return [*self.decision.decide(self.declared.drift, now)]
 
-    def _mine(self, generation: Generation) -> bool:
-        return self.champion in ("", generation.release)
+    def _mine(self, release: str) -> bool:
+        return self.champion in ("", release)
 
     def _weigh(self, feedback: Feedback) -> None:
         """What the feedback says of the champion; a later version is not a second opinion."""

@@ -46,9 +46,9 @@ def terms(after: Sequence[str], former: Sequence[str]) -> tuple[str, ...]:
     once a prompt.
     """
     new, old = _counts(after), _counts(former)
-    if not new or not old:
-        return ()
     both = new + old
+    if not new or not old or len(both) == 1:
+        return ()
     total_new, total_old, total = new.total(), old.total(), both.total()
     prior = 0.1 * min(total_new, total_old) / total
     scored: list[tuple[float, str]] = []

@@ -9,6 +9,7 @@ from services.monitor.domain.held import Collected
 from services.monitor.domain.intake import Intake
 from services.monitor.domain.panel import Calibration, Panel, Strata, panel, strata, thinning
 from services.monitor.domain.partition import unit
+from services.monitor.domain.ratings import SHARE
 
 
 def gathered(
@@ -35,7 +36,7 @@ def gathered(
     if not tables.own or (tables.silent and not (over or most)):
         return Panel([], tables.notes, tables)
     reference = _calibration(rows, intake, tables)
-    found = panel(known, reference, average_run_length, seed, conditional)
+    found = panel(known, reference, average_run_length / (1 - SHARE), seed, conditional)
     first = known.started[0].name if known.started else ""
     enough = most or any(signal.name == first for signal in found.signals)
     return found if enough else Panel([], found.notes, tables)

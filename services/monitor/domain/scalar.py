@@ -31,6 +31,8 @@ class ScalarBins:
     @property
     def labels(self) -> list[str]:
         marks = [f"< {edge:.4g}" for edge in self.edges]
+        if len(self.edges) > 1 and self.edges[-1] == np.nextafter(self.edges[-2], np.inf):
+            return [*marks[:-1], f"{self.edges[-2]:.4g}", f"> {self.edges[-2]:.4g}"]
         return [*marks, f">= {self.edges[-1]:.4g}"]
 
     def bins(self, numbers: Floats) -> Cells:

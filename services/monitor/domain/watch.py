@@ -9,7 +9,6 @@ week at most, and what has none is left out. The reference is taken once, after 
 never renewed by itself.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -110,11 +109,6 @@ class Watch:
     def latched(self) -> bool:
         """A signal of the input rang: nothing more is said of this release's input."""
         return any(signal.alarmed and signal.cause == "input" for signal in self.signals)
-
-    @property
-    def margin(self) -> float:
-        """Natural log of the loudest statistic over its threshold."""
-        return max((signal.margin for signal in self.signals), default=-math.inf)
 
     @property
     def remarks(self) -> list[str]:

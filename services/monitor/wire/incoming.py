@@ -111,8 +111,8 @@ def feedback(event: FeedbackJoined, produced_at: float) -> Feedback:
     Raises:
         Poison: ``bad_feedback``.
     """
-    if not event.feedback_id:
-        raise Poison("feedback without an id", code="bad_feedback")
+    if not event.feedback_id or len(event.release_digest) > MAX_DIGEST:
+        raise Poison("feedback without an id, or with a bad release", code="bad_feedback")
     rating = event.rating if event.HasField("rating") else None
     if rating is not None and not 0 <= rating <= 1:
         raise Poison(f"rating is {rating}, not in [0, 1]", code="bad_feedback")

@@ -9,6 +9,7 @@ from services.monitor.domain import fleet
 from services.monitor.domain.application import Application
 from services.monitor.domain.fitting import PROMPT_EMBEDDING
 from services.monitor.domain.pace import Pace
+from services.monitor.domain.ratings import FEEDBACK, Ratings
 from services.monitor.domain.release import Release
 from services.monitor.domain.scatter import POINTS, Plane
 from services.monitor.domain.signal import Signal
@@ -23,21 +24,22 @@ SILENCED = "an alarm of the same kind waits for a new reference"
 
 def bar(states: Sequence[Application]) -> float:
     """What a signal's statistic must be above its threshold, to stand among all that is watched."""
-    watches = [release.watch for state in states for release in state.releases.values()]
-    return fleet.bar([watch.margin for watch in watches if watch is not None and watch.watching])
+    streams = [release.signals for state in states for release in state.releases.values()]
+    return fleet.bar([max(each.margin for each in stream) for stream in streams if stream])
 
 
 def signals(state: Application, history: bool, least: float) -> Iterator[pb.Signal]:
     """``least``: `bar` of all applications."""
     for release in state.releases.values():
-        if release.watch is None:
-            continue
-        if not release.watch.signals:
-            yield _collecting(state.name, release.watch, state.pace)
-        for each in release.watch.signals:
-            found = _signal(state.name, release.watch, each, state.pace, history)
-            found.stands = each.margin >= least
-            yield found
+        if (watch := release.watch) is not None:
+            if not watch.signals:
+                yield _collecting(state.name, watch, state.pace)
+            for each in watch.signals:
+                found = _signal(state.name, watch, each, state.pace, history)
+                found.stands = each.margin >= least
+                yield found
+        if release.ratings is not None:
+            yield _rated(state.name, release.ratings, history, least)
 
 
 def _collecting(name: str, watch: Watch, pace: Pace) -> pb.Signal:
@@ -83,11 +85,36 @@ def _signal(name: str, watch: Watch, signal: Signal, pace: Pace, history: bool) 
         stride=pace.stride,
     )
     if history:
-        found.history.extend(
-            pb.SignalPoint(event=int(event), statistic=float(value))
-            for event, value in zip(*signal.history, strict=True)
-        )
+        found.history.extend(_points_of(signal))
     return found
+
+
+def _rated(name: str, rated: Ratings, history: bool, least: float) -> pb.Signal:
+    """Its events are ratings."""
+    found = pb.Signal(
+        application=name,
+        release_digest=rated.release,
+        name=FEEDBACK,
+        phase="collecting reference",
+        reference_events=rated.collected,
+        reference_wanted=rated.wanted,
+        events=rated.collected,
+        average_run_length=rated.average_run_length,
+        duplicates=rated.duplicates,
+        cause="behaviour",
+    )
+    if (signal := rated.signal) is not None:
+        found.phase = "alarmed" if signal.alarmed else "watching"
+        found.events += signal.events
+        found.statistic, found.threshold = signal.statistic, signal.threshold
+        found.alarms, found.stands = int(signal.alarmed), signal.margin >= least
+        found.history.extend(_points_of(signal) if history else ())
+    return found
+
+
+def _points_of(signal: Signal) -> Iterator[pb.SignalPoint]:
+    rows = zip(*signal.history, strict=True)
+    return (pb.SignalPoint(event=int(event), statistic=float(value)) for event, value in rows)
 
 
 def _silenced(watch: Watch, signal: Signal) -> bool:

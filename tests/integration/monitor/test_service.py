@@ -1,7 +1,7 @@
 """The monitor as a process on real Kafka: killed in the middle, it rings once at the same event."""
 
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -22,6 +22,7 @@ from libs.events.topics import (
 )
 from libs.kafka.confluent import KafkaSink, KafkaSource
 from libs.runtime.config import KafkaSettings
+from protos.feedback.v1.feedback_events_pb2 import FeedbackJoined
 from protos.monitor.v1 import monitor_service_pb2 as pb
 from protos.monitor.v1.monitor_events_pb2 import VERDICT_RETRAIN, VERDICT_WAIT_FOR_LABELS
 from protos.monitor.v1.monitor_service_pb2_grpc import MonitorServiceStub
@@ -34,9 +35,12 @@ from protos.registry.v1.registry_events_pb2 import (
     RoutingTable,
 )
 from services.monitor.domain.cause import PLAIN_EVENTS
+from services.monitor.domain.policy import Policy
+from services.monitor.domain.ratings import ratings
 from services.monitor.domain.watch import watch
+from services.monitor.wire import incoming
 from tests.stack import ServiceProcess
-from tests.unit.services.monitor.traffic import Traffic, corrected, served
+from tests.unit.services.monitor.traffic import Traffic, corrected, rated, served, thumbs
 from tests.waiting import eventually
 
 CALL_S = 20.0
@@ -84,6 +88,16 @@ def expected_alarm(application: str) -> int:
     raise AssertionError("no alarm")
 
 
+def expected_rating(given: Sequence[FeedbackJoined]) -> int:
+    """Likewise, of ratings."""
+    found = ratings(given[0].application, "r1")
+    for event in given:
+        feedback = incoming.feedback(event, 0.0)
+        if alarm := found.observe(feedback, event.rating, Policy()):
+            return alarm.at_event
+    raise AssertionError("no alarm")
+
+
 def heard(brokers: str, topic: Topic[Any], application: str) -> list[Any]:
     """Every event of ``application`` on ``topic``."""
     source = KafkaSource(KafkaSettings(brokers=brokers), uuid4().hex, [topic.name])
@@ -104,6 +118,8 @@ def test_a_kill_in_the_middle_leaves_one_alarm_at_the_same_event(
     brokers: str, monitor: Monitor
 ) -> None:
     name, traffic = f"test-{uuid4().hex[:12]}", Traffic(3)
+    said = [*thumbs(300, 0.9), *thumbs(200, 0.2, seed=2, first=300)]
+    ratings_of_another = [rated(*each, f"{name}-rated") for each in said]
     sink = KafkaSink(KafkaSettings(brokers=brokers))
     drift = DriftPolicy(reference_events=REFERENCE, average_run_length=10_000, new_rows=5)
     slow = Objective(name="latency", threshold=0.1, target=0.9)
@@ -116,9 +132,13 @@ def test_a_kill_in_the_middle_leaves_one_alarm_at_the_same_event(
     for number in range(QUIET + FAR):
         sink.send(GENERATION_SERVED, served(traffic, far=number >= QUIET, application=name))
         if number == 120:
+            for event in ratings_of_another[:150]:
+                sink.send(FEEDBACK_JOINED, event)
             sink.flush()
             eventually(lambda: monitor.events(name) >= 100, within_s=60)
             monitor.process.kill()
+    for event in ratings_of_another[100:]:  # some of them once more
+        sink.send(FEEDBACK_JOINED, event)
     sink.flush()
     monitor.process.start()
 
@@ -135,6 +155,9 @@ def test_a_kill_in_the_middle_leaves_one_alarm_at_the_same_event(
     assert trigger.release_digest == "r1"
     assert (breach.objective, breach.severity, breach.resolved) == ("latency", "page", False)
     assert [made.verdict for made in decisions] == [VERDICT_WAIT_FOR_LABELS, VERDICT_RETRAIN]
+    [turned] = heard(brokers, DRIFT_DETECTED, f"{name}-rated")
+    assert (turned.signal, turned.cause) == ("feedback", "behaviour")
+    assert turned.at_event == expected_rating(ratings_of_another)
     told = f'perennial_slo_breached{{application="{name}",objective="latency 0.1",severity="page"}}'
     assert f"{told} 1.0" in monitor.metrics()
 

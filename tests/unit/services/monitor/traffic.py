@@ -1,5 +1,6 @@
 """Synthetic traffic: unit vectors round topic centres, as sentence embeddings lie."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,6 +64,27 @@ def served(traffic: Traffic, far: bool = False, **changes: Any) -> GenerationSer
     )
     event.MergeFrom(GenerationServed(**changes))
     return event
+
+
+def rated(number: int, value: float, application: str = "support") -> FeedbackJoined:
+    """A rating of an answer and an episode of its own, of the first champion."""
+    return FeedbackJoined(
+        feedback_id=f"f{number}",
+        version=1,
+        generation_id=f"g{number}",
+        application=application,
+        release_digest="r1",
+        role=ROLE_CHAMPION,
+        episode_id=f"e{number}",
+        rating=value,
+        prompt=f"ask {number}",
+    )
+
+
+def thumbs(count: int, good: float, seed: int = 1, first: int = 0) -> Iterator[tuple[int, float]]:
+    """Numbers and ratings, the share ``good`` of them 1 and the others 0."""
+    up = np.random.default_rng(seed).random(count) < good
+    return ((first + place, float(one)) for place, one in enumerate(up))
 
 
 def corrected(number: int, application: str = "support") -> FeedbackJoined:

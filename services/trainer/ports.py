@@ -62,11 +62,13 @@ class Source:
         base_model: directory with ``config.json``, ``tokenizer.json``, ``chat_template.jinja``,
             ``tokenizer_config.json``.
         adapter: the adapter alone, safetensors, for runtimes that load it beside its base.
+        build_id: whose work it is, for what outlives a killed process and is found by name.
     """
 
     weights: Path
     base_model: Path
     adapter: Path | None = None
+    build_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

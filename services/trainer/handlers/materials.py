@@ -32,13 +32,14 @@ class Materials:
             weights = base / "model.safetensors"
             if sha256_of_file(weights) != model.digest:
                 raise Poison("the model has no merged weights", code=BAD_REQUEST)
-            return Source(weights, base)
+            return Source(weights, base, build_id=self.request.build_id)
         if model.merged.sha256 != model.digest:
             raise Poison("the model's digest is not that of its weights", code=BAD_REQUEST)
         weights = self._weights(model.merged, "merged.safetensors")
         if not model.adapter.uri:
-            return Source(weights, base)
-        return Source(weights, base, self._weights(model.adapter, "adapter.safetensors"))
+            return Source(weights, base, build_id=self.request.build_id)
+        adapter = self._weights(model.adapter, "adapter.safetensors")
+        return Source(weights, base, adapter, self.request.build_id)
 
     def held_out(self) -> Path:
         """

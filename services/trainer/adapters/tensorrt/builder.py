@@ -7,6 +7,7 @@ import shlex
 import shutil
 import tarfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -32,6 +33,7 @@ MODEL: Final = "model"
 """The one directory in the tar: a Triton model, its checkpoint or engine inside."""
 COMMANDS: Final = "commands.sh"
 NOT_FOUND: Final = 127
+REMOVE_S: Final = 60.0
 _ENVIRONMENT: Final = ("PATH", "HOME", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "TMPDIR")
 _INTO_THE_LOG: Final = ("sh", "-c", 'exec "$@" 1>&2', "sh")
 
@@ -86,28 +88,27 @@ class TensorRtLlmBuilder:
         async with patience(self.timeout_s, "the build"):
             for number, (name, command) in enumerate(steps):
                 told(name, number / len(steps))
-                await self._step(name, command, work)
+                await self._step(name, command, work, source.build_id)
         told("packing", 0.0)
         tar = await asyncio.to_thread(self._pack, plan, steps, source, work)
         chat = chat_of(source.base_model)
         return Built(tar, MEDIA_TYPE, source.base_model / "tokenizer.json", chat)
 
-    async def run(self, command: Command, work: Path, reads: Sequence[Path]) -> Exit:
-        """A command of the image in ``work``; it may read ``reads``."""
-        if not self.inside:
-            image = self.plan.image
-            command = commands.in_image(image, self.image_digest, work, command, reads)
-        environment = {key: os.environ[key] for key in _ENVIRONMENT if key in os.environ}
-        environment["HF_HUB_OFFLINE"] = "1"
-        with (work / "commands.log").open("a") as log:
-            log.write(shlex.join(command) + "\n")
-        return await run_child(
-            (*_INTO_THE_LOG, *command), cwd=work, env=environment, on_line=lambda _: None
-        )
+    async def run(self, command: Command, work: Path, reads: Sequence[Path], build_id: str) -> Exit:
+        """A command of the image in ``work``; it may read ``reads``. A build has one at a time."""
+        if self.inside:
+            return await _logged(command, work)
+        name, image = f"perennial-{build_id}", self.plan.image.pinned(self.image_digest)
+        inside = commands.in_image(image, name, work, command, reads)
+        await _remove(name)  # a killed trainer leaves its container running
+        try:
+            return await _logged(inside, work)
+        finally:
+            await _remove(name)  # a command that was given up has not removed its own
 
-    async def _step(self, name: str, command: Command, work: Path) -> None:
+    async def _step(self, name: str, command: Command, work: Path, build_id: str) -> None:
         reads = (Path(self.calibration),) if self.calibration else ()
-        ended = await self.run(command, work, reads)
+        ended = await self.run(command, work, reads, build_id)
         if ended.status == NOT_FOUND:
             raise Poison(f"{name}: {command[0]} is not on this host", code=NO_BUILDER)
         if ended.status < 0:
@@ -134,6 +135,31 @@ class TensorRtLlmBuilder:
         told.append(shlex.join(commands.serve(plan, Path("."), (8000, 8001, 8002))))
         (out / COMMANDS).write_text("\n".join(told) + "\n")
         return _tar(out, work / "engine.tar")
+
+
+async def _logged(command: Command, work: Path) -> Exit:
+    with (work / "commands.log").open("a") as log:
+        log.write(shlex.join(command) + "\n")
+    return await run_child(
+        (*_INTO_THE_LOG, *command), cwd=work, env=_environment(), on_line=lambda _: None
+    )
+
+
+async def _remove(name: str) -> None:
+    """The container, if there is one; nothing where there is no docker."""
+    with suppress(OSError, TimeoutError):
+        removing = await asyncio.create_subprocess_exec(
+            *commands.remove(name),
+            env=_environment(),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        await asyncio.wait_for(removing.wait(), REMOVE_S)
+
+
+def _environment() -> dict[str, str]:
+    known = {key: os.environ[key] for key in _ENVIRONMENT if key in os.environ}
+    return known | {"HF_HUB_OFFLINE": "1"}
 
 
 def read_shape(config: Path) -> Shape:

@@ -4,11 +4,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from services.trainer.adapters.tensorrt.images import Image
 from services.trainer.adapters.tensorrt.plan import AWQ_BLOCK, Flow, Plan
 
 Command = tuple[str, ...]
 
+LABEL: Final = "perennial=build"
+"""Of every container: `docker ps --filter label=perennial=build`."""
 EXAMPLES: Final = "/app/examples"
 CALIBRATION_ROWS: Final = 512
 CALIBRATION_SEED: Final = 1234
@@ -92,22 +93,29 @@ def stock_models(plan: Plan, repository: Path, tokenizer_dir: Path) -> list[Comm
 
 
 def in_image(
-    image: Image, digest: str, work: Path, command: Command, reads: Iterable[Path] = ()
+    image: str, name: str, work: Path, command: Command, reads: Iterable[Path] = ()
 ) -> Command:
     """A command of the image, where docker and the NVIDIA container toolkit are.
 
     Args:
-        digest: "sha256:…" of the image.
+        image: with its digest.
+        name: of the container.
         reads: directories that the command reads, beside ``work``.
     """
     read = [part for path in dict.fromkeys(reads) for part in ("-v", f"{path}:{path}:ro")]
     return (
-        *("docker", "run", "--rm", "--init", "--gpus", "all", "--network", "none"),
+        *("docker", "run", "--rm", "--name", name, "--label", LABEL, "--init"),
+        *("--gpus", "all", "--network", "none"),
         *("--shm-size=2g", "--ulimit", "memlock=-1", "--ulimit", "stack=67108864"),
         *("-e", "HF_HUB_OFFLINE=1", "-v", f"{work}:{work}", *read, "-w", str(work)),
-        image.pinned(digest),
+        image,
         *command,
     )
+
+
+def remove(name: str) -> Command:
+    """Of a container that a killed process may have left running."""
+    return ("docker", "rm", "--force", name)
 
 
 def _quantize(

@@ -36,7 +36,7 @@ class TensorRtLlmMeter:
         command = ("env", f"PYTHONPATH={ROOT}", "python3", "-m", module, str(place))
         reads = (ROOT / "services", source.base_model, source.weights.parent, held_out.parent)
         async with patience(self.builder.timeout_s, "the measuring"):
-            ended = await self.builder.run(command, place, reads)
+            ended = await self.builder.run(command, place, reads, source.build_id)
         succeeded(place, ended)
         return (place / "measured.json").read_text()
 

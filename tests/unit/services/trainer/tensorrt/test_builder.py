@@ -1,5 +1,6 @@
 """The builder behind the port, as far as a machine without a GPU goes."""
 
+import asyncio
 import json
 import os
 import tarfile
@@ -13,6 +14,7 @@ from services.trainer.adapters.tensorrt.builder import TensorRtLlmBuilder, read_
 from services.trainer.adapters.tensorrt.plan import Flow, Plan
 from services.trainer.ports import Chat, EngineBuilder, Source
 from tests.unit.services.trainer.tensorrt.plans import TEMPLATES, plan
+from tests.waiting import eventually
 
 CONFIG = {
     "architectures": ["LlamaForCausalLM"],
@@ -120,6 +122,60 @@ async def test_a_model_that_does_not_fit_is_refused_before_anything_runs(
         await made_by.build(source, made_by.target("fp8"), work, lambda *_: None)
 
     assert os.listdir(work) == []
+
+
+DOCKER = """#!/bin/sh
+command=$1; shift
+case $command in
+rm) rm -f "$HOME/containers/$2";;
+run)
+    while [ "$1" != --name ]; do shift; done
+    [ -e "$HOME/containers/$2" ] && { echo "Conflict: $2" >&2; exit 125; }
+    touch "$HOME/containers/$2" "$HOME/began"
+    [ -e "$HOME/hang" ] && while :; do sleep 0.01; done
+    rm "$HOME/containers/$2";;
+esac
+"""
+"""Knows containers by name; one that hangs stays when the command is ended."""
+
+
+@pytest.fixture
+def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home of the stand-in, and in it ``containers``."""
+    (tmp_path / "containers").mkdir()
+    tool = tmp_path / "docker"
+    tool.write_text(DOCKER)
+    tool.chmod(0o755)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    return tmp_path
+
+
+async def test_a_container_that_a_killed_trainer_left_is_removed_before_the_next(
+    docker: Path, work: Path
+) -> None:
+    made_by = replace(builder(plan()), inside=False)
+    (docker / "containers" / "perennial-build-1").touch()
+    (docker / "containers" / "perennial-build-2").touch()
+
+    ended = await made_by.run(("true",), work, (), "build-1")
+
+    assert ended.status == 0
+    assert os.listdir(docker / "containers") == ["perennial-build-2"]
+    assert "--label perennial=build" in (work / "commands.log").read_text()
+
+
+async def test_a_command_that_is_given_up_leaves_no_container(docker: Path, work: Path) -> None:
+    made_by = replace(builder(plan()), inside=False)
+    (docker / "hang").touch()
+    running = asyncio.create_task(made_by.run(("true",), work, (), "build-1"))
+    await asyncio.to_thread(eventually, (docker / "began").exists, 20.0, 0.01)
+
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+    assert os.listdir(docker / "containers") == []
 
 
 def test_a_config_that_is_not_a_language_models_is_refused(tmp_path: Path) -> None:

@@ -76,7 +76,9 @@ def test_adapters_are_quantity_and_modules_that_exist() -> None:
 
 
 def test_a_container_has_no_network_and_is_named_by_its_digest() -> None:
-    command = commands.in_image(plan().image, "sha256:ab", HERE, ("true",), [Path("/rows")])
+    command = commands.in_image(
+        plan().image.pinned("sha256:ab"), "n", HERE, ("true",), [Path("/rows")]
+    )
 
     assert "nvcr.io/nvidia/tritonserver:26.07-trtllm-python-py3@sha256:ab" in command
     assert command[command.index("--network") + 1] == "none"

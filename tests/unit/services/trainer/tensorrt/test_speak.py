@@ -2,7 +2,9 @@
 
 import math
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -13,6 +15,7 @@ import yaml
 
 from services.trainer.adapters.speech import Sampling, Speaker
 from services.trainer.adapters.tensorrt.speak import Engine
+from tests.unit.services.trainer.tensorrt.plans import TEMPLATES
 
 END = 2
 ODDS = numpy.log(numpy.array([[0.7, 0.2, 0.1]] * 3))
@@ -104,6 +107,47 @@ def test_a_release_is_asked_as_it_samples(engine: Engine) -> None:
     (asked,) = engine._llm.asked
     assert (asked["temperature"], asked["top_p"], asked["seed"]) == (0.7, 0.9, 3)
     assert "top_k" not in asked
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The engine's own module, which is packed with it and shares no code with the trainer."""
+    for folder in ("llm", "tensorrt_llm"):
+        monkeypatch.syspath_prepend(TEMPLATES / folder / "1")
+    monkeypatch.setitem(sys.modules, "triton_python_backend_utils", ModuleType("utils"))
+    own = ("engine", "engine_key", "request")
+    for name in own:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    yield import_module("engine")
+    for name in own:
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        Sampling(),
+        Sampling(temperature=0.7, top_p=0.9, seed=3),
+        Sampling(temperature=1.0, top_k=40, presence_penalty=0.1, frequency_penalty=-0.2),
+    ],
+)
+def test_an_engine_is_measured_as_it_samples_when_it_serves(
+    engine: Engine, served: Any, wish: Sampling
+) -> None:
+    asked = SimpleNamespace(
+        **asdict(wish),
+        max_tokens=8,
+        min_tokens=0,
+        json_schema="",
+        return_cumulative_logprob=False,
+        return_log_probs=False,
+    )
+
+    engine.answer([[1]], 8, wish)
+
+    values = served.sampling(asked, SimpleNamespace(SamplingParams=dict))
+    assert values.pop("min_tokens") is None
+    assert engine._llm.asked == [values]
 
 
 def test_it_is_loaded_as_it_is_served_but_for_what_hides_logits(engine: Engine) -> None:

@@ -114,9 +114,7 @@ class Application:
         release.serve(generation, self.declared.objectives, at)
         if generation.campaign:
             self._canary(generation.campaign).serve(generation)
-        found = self._observe(release, generation, now)
-        found += self._judge(at)
-        found += self._conclude(now)
+        found = self._observe(release, generation, now) + self._judge(at) + self._conclude(now)
         return found + self._decide(now)
 
     def rate(self, feedback: Feedback, now: float) -> list[Outcome]:
@@ -285,6 +283,7 @@ def _sample(generation: Generation, under: Watch) -> Sample:
         served_model=generation.response_model,
         latency_s=generation.latency_s if timed else float("nan"),
         retrieval_score=generation.retrieval_score,
+        cost=generation.cost,
         labels={name: labels[name] for name in under.labels if name in labels},
         stratum=season(generation.served_at) if under.seasonal else "",
         at=generation.served_at,

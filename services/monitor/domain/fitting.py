@@ -69,6 +69,7 @@ KINDS = (
     Kind("guard_verdict", "guard", 0.05, "word"),
     Kind("retrieval_score", "retrieval", 0.05, "residual", familiar=True),
     Kind("latency", "system", 0.05, "residual", familiar=True),
+    Kind("cost", "system", 0.05, "residual", familiar=True),
 )
 """In the order in which they are asked; half of the false alarms are the embedding's."""
 

@@ -17,7 +17,7 @@ T = TypeVar("T")
 SHOWN_CHARACTERS = 300
 MOST_VECTORS = 1500
 MOST_VECTOR_BYTES = 3_000_000
-NUMBERS = ("length", MEAN_LOGPROB, "latency", "retrieval_score")
+NUMBERS = ("length", MEAN_LOGPROB, "latency", "retrieval_score", "cost")
 WORDS = ("language", "refusal", "finish_reason", "served_model", "guard_verdict")
 
 
@@ -111,11 +111,12 @@ def _at(column: Sequence[T], places: Sequence[int]) -> list[T]:
 
 
 def _numbers(sample: Sample) -> list[float]:
-    """In the order of ``NUMBERS``; lengths (in characters) and seconds as natural logs."""
-    seconds = sample.latency_s
+    """In the order of ``NUMBERS``; lengths (in characters), seconds and costs as natural logs."""
+    seconds, price = sample.latency_s, sample.cost
     latency = math.log(seconds) if seconds > 0 else math.nan
+    cost = math.log(price) if price > 0 else math.nan
     length = math.log1p(len(sample.prompt))
-    return [length, sample.logprob, latency, sample.retrieval_score]
+    return [length, sample.logprob, latency, sample.retrieval_score, cost]
 
 
 def _words(sample: Sample) -> list[str]:

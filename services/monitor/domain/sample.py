@@ -37,6 +37,7 @@ class Sample:
         guard_verdict: "allow", "flag", "block"; "" when no guard spoke.
         served_model: the name that the engine or provider gave itself.
         latency_s: of the whole answer; nan for an answer from a cache.
+        cost: in the application's currency; 0 or nan where it has no price.
         labels: the tenant's, only those by which the traffic is watched apart.
         stratum: within which the traffic is one kind of draw, e.g. `strata.season`; "" = always.
         at: seconds since 1970.
@@ -54,6 +55,7 @@ class Sample:
     served_model: str = ""
     latency_s: float = math.nan
     retrieval_score: float = math.nan
+    cost: float = math.nan
     labels: Mapping[str, str] = field(default_factory=dict)
     stratum: str = ""
     at: float = 0.0

@@ -37,7 +37,7 @@ MOST_STRATUM = MOST_REFERENCE // len(SEASONS)
 EPISODES = 4096
 GATHERED = ("seasonal", "labels", "timed", "form")
 PROMISED = ("wanted", "average_run_length", "conditional")
-FORM = 3
+FORM = 4
 """Of the stored state; one of another form takes its reference anew."""
 
 

@@ -181,11 +181,30 @@ def test_words_that_change_name_their_cause() -> None:
         assert [alarm.cause for alarm in alarms] == [cause]
 
 
+def test_answers_that_cost_more_ring_as_the_system_and_longer_prompts_explain_theirs() -> None:
+    traffic, random = Traffic(12), np.random.default_rng(12)
+    found = watch("support", "release-1", 300, 100_000)
+
+    def priced(times: float = 1.0) -> Sample:
+        sample, words = traffic.sample(), int(random.integers(1, 40))
+        cost = 1e-4 * words * float(np.exp(0.1 * random.normal())) * times
+        return replace(sample, prompt=f"{sample.prompt} {'word ' * words}", cost=cost)
+
+    for _ in range(600):
+        assert found.observe(priced()) == []
+    alarms: list[Alarm] = []
+    while not alarms and traffic.made < 800:
+        alarms = found.observe(priced(1.5))
+
+    assert [(alarm.signal, alarm.cause) for alarm in alarms] == [("cost", "system")]
+
+
 def test_what_the_reference_lacks_is_not_watched() -> None:
-    found = quiet(watch("support", "release-1", 120, 100_000), Traffic(13), 150)
+    found = quiet(watch("support", "release-1", 120, 100_000), Traffic(13), 150, cost=0.0)
 
     names = {signal.name for signal in found.signals}
     assert not names & {"language", "guard_verdict", "served_model", "latency", "retrieval_score"}
+    assert "cost" not in names, "nothing has a price"
 
 
 def test_the_shares_of_the_signals_make_one_budget() -> None:

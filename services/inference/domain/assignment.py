@@ -22,15 +22,23 @@ def position(salt: str, unit: str) -> float:
     return int.from_bytes(head, "big") / 2**64
 
 
-def assign(table: Table, unit: str, ready: Callable[[Engine], bool]) -> Assignment | None:
+def assign(
+    table: Table,
+    unit: str,
+    ready: Callable[[Engine], bool],
+    lively: Callable[[Engine], bool] | None = None,
+) -> Assignment | None:
     """Choose between champion and canary among engines that are ``ready`` here.
 
-    None when neither is. A canary alone answers everything, with ``canary_share`` 1.
+    None when neither is. A canary alone answers everything, with ``canary_share`` 1. A canary
+    that is ready but not ``lively`` leaves its share to the champion; the champion leaves nothing
+    to a canary before it is gone.
     """
     champion, canary = table.route(Role.CHAMPION), table.route(Role.CANARY)
     if champion is not None and not ready(champion.release.engine):
         champion = None
-    if canary is not None and not ready(canary.release.engine):
+    able = lively if lively and champion else ready
+    if canary is not None and not able(canary.release.engine):
         canary = None
     if canary is None:
         return Assignment(champion.release, Role.CHAMPION, 0.0) if champion else None

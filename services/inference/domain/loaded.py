@@ -34,7 +34,7 @@ class LoadedEngines:
         return digest in self._ready
 
     def lively(self, digest: str) -> bool:
-        """Ready, and not in doubt: one that is comes last."""
+        """Ready, and not in doubt: one that is comes after its like."""
         return digest in self._ready and digest not in self._doubted
 
     def mark(self, digest: str, *, ready: bool) -> None:

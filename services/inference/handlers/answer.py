@@ -105,14 +105,14 @@ class Answer:
         return min(self.generate_s, timeout_s or self.generate_s)
 
     def _chosen(self, table: Table, unit: str) -> Assignment:
-        """A routed release, else the first fallback that can be asked; doubtful ones last."""
-        for able in (self.runner.lively, self.runner.ready):
-            if (chosen := assign(table, unit, able)) is not None:
-                return chosen
-            for release in table.fallbacks:
-                if able(release.engine):
-                    instruments.FALLBACKS.labels(NO_RELEASE).inc()
-                    return Assignment(release, Role.FALLBACK, 0.0)
+        """A routed release, else the first fallback that can be asked."""
+        chosen = assign(table, unit, self.runner.ready, self.runner.lively)
+        if chosen is not None:
+            return chosen
+        for release in table.fallbacks:
+            if self.runner.ready(release.engine):
+                instruments.FALLBACKS.labels(NO_RELEASE).inc()
+                return Assignment(release, Role.FALLBACK, 0.0)
         instruments.REFUSALS.labels(NO_RELEASE).inc()
         raise EngineFailed(f"no release of {table.application} is loaded yet", code=NO_RELEASE)
 

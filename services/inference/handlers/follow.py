@@ -12,7 +12,7 @@ from libs.events.topics import ENGINE_LOADED
 from libs.faults import Poison, Retryable
 from libs.runtime.clock import Clock
 from services.inference.domain.loaded import LoadedEngines, reusing
-from services.inference.domain.release import Engine, Provider
+from services.inference.domain.release import Engine, Provider, model_name
 from services.inference.handlers.pulse import Pulse, Sign
 from services.inference.ports import EngineHost, Generator, Journal, Routing
 from services.inference.wire.events import engine_loaded
@@ -203,7 +203,7 @@ class FollowRouting:
         """
         sign = await self._pulse.feel(digest, self.pace.sign_s)
         if sign is Sign.SILENT:
-            log.warning("engine.silent", digest=digest)
+            log.warning("engine.silent", model=model_name(digest))
             self.loaded.doubt(digest)
             sign = await self._pulse.feel(digest, self.pace.hung_s)
         if sign in (Sign.SILENT, Sign.DOWN):

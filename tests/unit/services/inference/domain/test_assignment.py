@@ -66,6 +66,21 @@ def test_a_canary_that_is_not_loaded_leaves_all_to_the_champion() -> None:
         assert (chosen.role, chosen.canary_share) == (Role.CHAMPION, 0.0)
 
 
+def test_a_canary_in_doubt_leaves_its_share_to_the_champion() -> None:
+    for unit in map(str, range(50)):
+        chosen = assign(BOTH, unit, everything, lambda engine: engine == CHAMPION.engine)
+
+        assert chosen is not None
+        assert (chosen.role, chosen.canary_share) == (Role.CHAMPION, 0.0)
+
+
+def test_a_champion_in_doubt_leaves_nothing_to_a_canary() -> None:
+    for unit in map(str, range(50)):
+        doubted = assign(BOTH, unit, everything, lambda engine: engine == CANARY.engine)
+
+        assert doubted == assign(BOTH, unit, everything)
+
+
 def test_a_canary_alone_answers_with_probability_one() -> None:
     chosen = assign(BOTH, "unit", lambda engine: engine == CANARY.engine)
 

@@ -120,16 +120,16 @@ async def test_a_canary_answer_names_its_campaign_and_share(world: World) -> Non
     assert event.campaign_id == "campaign-1"
 
 
-async def test_an_engine_in_doubt_is_asked_only_where_there_is_no_other(world: World) -> None:
+async def test_a_canary_in_doubt_leaves_its_share_to_the_champion(world: World) -> None:
     routes = (Route(CHAMPION, Role.CHAMPION, 0.0), Route(CANARY, Role.CANARY, 1.0))
     world.loaded.doubt(CANARY.engine.digest)
 
-    beside_another = await world.answer.begin(table(*routes), ask())
-    world.loaded.doubt(CHAMPION.engine.digest)
-    alone = await world.answer.begin(table(), ask())
+    beside_the_champion = await world.answer.begin(table(*routes), ask())
+    world.loaded.mark(CHAMPION.engine.digest, ready=False)
+    alone = await world.answer.begin(table(*routes), ask())
 
-    assert beside_another.assignment == Assignment(CHAMPION, Role.CHAMPION, 0.0)
-    assert alone.assignment.release == CHAMPION
+    assert beside_the_champion.assignment == Assignment(CHAMPION, Role.CHAMPION, 0.0)
+    assert alone.assignment == Assignment(CANARY, Role.CANARY, 1.0)
 
 
 async def test_choices_that_had_to_wait_are_all_of_one_release(world: World) -> None:

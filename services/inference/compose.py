@@ -55,6 +55,8 @@ from services.inference.rpc import SERVICE, InferenceRpc
 LAST_DELIVERY_S: Final = 5.0
 BORROWED_S: Final = 0.5
 """Between two looks of a further process at an engine that the first one is loading."""
+BORROWED_PROBE_S: Final = 3.0
+"""Of each such look: what it asks a hung engine is never answered, also when another is loaded."""
 
 
 def build() -> Service:
@@ -201,7 +203,7 @@ def _follows(
     )
     pace = Pace(probe_every_s=settings.probe_every_s, grace_s=settings.unload_grace_s)
     if reports is None:
-        pace = replace(pace, away_s=BORROWED_S)
+        pace = replace(pace, away_s=BORROWED_S, probe_s=BORROWED_PROBE_S)
     elif settings.workers > 1:
         pace = replace(pace, sure_grace_s=settings.unload_grace_s)
     follows = [

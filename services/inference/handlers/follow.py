@@ -48,6 +48,8 @@ class _Attendance:
 
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
+    gone: bool = False
+    """Found dead or hung just now: it is loaded without being asked again."""
     failure: str | None = None
     waits: str = ""
     seconds: float = 0.0
@@ -160,6 +162,7 @@ class FollowRouting:
                 log.warning("engine.died", model=engine.model_name)
                 self.loaded.mark(digest, ready=False)
                 self.drop(digest)
+                attendance.gone = True
                 continue
             elif self._suits(digest):
                 wait_s = seen
@@ -173,8 +176,9 @@ class FollowRouting:
     async def _load(self, engine: Engine, attendance: _Attendance) -> float:
         """Adopt the engine if it answers already, else load it; returns when to look again."""
         started_s = self.clock.monotonic()
+        gone, attendance.gone = attendance.gone, False
         try:
-            if not (self._suits(engine.digest) and await self._answers(engine.digest)):
+            if gone or not (self._suits(engine.digest) and await self._answers(engine.digest)):
                 await self.host.load(engine, reuse=engine.digest in self._reusing)
                 if not await self._answers(engine.digest):
                     raise Poison("loaded, but does not answer", code="probe_failed")

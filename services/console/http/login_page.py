@@ -37,12 +37,18 @@ input { width:100%; padding:11px 12px; font:inherit; color:inherit; background:t
 button { width:100%; margin-top:16px; padding:11px; font:inherit; font-weight:600; color:#fff;
   background:var(--accent); border:0; border-radius:10px; cursor:pointer }
 :focus-visible { outline:2px solid var(--accent); outline-offset:2px }
+#where { margin-top:8px }
+code { font:12px ui-monospace, Menlo, Consolas, monospace; overflow-wrap:anywhere }
 .bad { color:var(--bad); margin-top:10px; min-height:1.5em }
 </style></head><body>
 <form method="post" action="/login">
 <header>$logo<div><h1>Perennial</h1><p>Keeps a language model in production good.</p></div></header>
 <label for="token">Operator token</label>
-<input id="token" name="token" type="password" autocomplete="current-password" autofocus required>
+<input id="token" name="token" type="password" autocomplete="current-password"
+  aria-describedby="where" autofocus required>
+<p id="where">What the console was started with as <code>PERENNIAL_OPERATOR_TOKEN</code>;
+after <code>make up</code>, the <code>operator_token</code> in
+<code>.perennial/credentials.json</code>.</p>
 <button>Log in</button>
 <p class="bad" role="alert">$problem</p>
 </form></body></html>

@@ -38,6 +38,12 @@ def test_a_page_without_a_session_leads_to_the_login() -> None:
     assert (answer.status_code, answer.headers["location"]) == (303, "/login")
 
 
+def test_the_login_says_where_the_token_is() -> None:
+    page = client(sessions()).get("/login").text
+
+    assert "<code>.perennial/credentials.json</code>" in page
+
+
 def test_anything_else_without_a_session_is_refused() -> None:
     browser = client(sessions())
 

@@ -17,36 +17,41 @@ class PatientProtocol(HttpToolsProtocol):
         self._head_s = head_s
         self._head_bytes = 0
         self._late: asyncio.TimerHandle | None = None
+        self._heading = True
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
-        self._expect_head()
+        self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._head_is_there()
+        self._wait_no_more()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._late is not None:
-            self._head_bytes += len(data)
         super().data_received(data)
-        if self._late is not None and self._head_bytes > MAX_HEAD_BYTES:
+        if not self._heading:  # most heads come at once: those need no timer
+            return
+        if self._late is None:
+            self._wait()
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > MAX_HEAD_BYTES:
             self.transport.close()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        if self._late is None:
-            self._expect_head()
+        self._heading = True
 
     def on_headers_complete(self) -> None:
-        self._head_is_there()
+        self._heading = False
+        self._wait_no_more()
         super().on_headers_complete()
 
-    def _expect_head(self) -> None:
+    def _wait(self) -> None:
         self._head_bytes = 0
         self._late = self.loop.call_later(self._head_s, self._give_up)
 
-    def _head_is_there(self) -> None:
+    def _wait_no_more(self) -> None:
         if self._late is not None:
             self._late.cancel()
             self._late = None

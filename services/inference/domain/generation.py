@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
-from uuid import UUID
 
 from services.inference.domain.assignment import Assignment
 from services.inference.domain.release import Decoding, Provider
@@ -82,7 +81,7 @@ MAX_SEED: Final = 2**63 - 1
 def sampling(ask: Ask, decoding: Decoding, generation_id: str) -> Sampling:
     """The request's wishes within the release's; the seed is drawn from the id, so logged."""
     most = decoding.max_tokens or 256
-    drawn = decoding.seed or UUID(generation_id).int & 0x7FFFFFFF
+    drawn = decoding.seed or int(generation_id[-8:], 16) & 0x7FFFFFFF
     seed = drawn if ask.seed is None else ask.seed
     return Sampling(
         max_tokens=most if ask.max_tokens is None else min(ask.max_tokens, most),

@@ -66,7 +66,7 @@ class Answer:
             for id_, ask, seat, key in zip(ids, asks, seats, keys, strict=True)
         ]
 
-    async def stream(
+    def stream(
         self, generation: Generation, timeout_s: float | None = None
     ) -> AsyncGenerator[Delta | Finish, None]:
         """The answer's pieces, then its `Finish`. Close it to cancel.
@@ -79,14 +79,7 @@ class Answer:
         """
         left_s = self.generate_s - generation.queue_s
         budget_s = max(min(left_s, timeout_s or left_s), 0.001)
-        try:
-            pieces = self.runner.run(generation, budget_s)
-            async with aclosing(pieces):
-                async for piece in pieces:
-                    yield piece
-        finally:
-            if generation.seat is not None:
-                generation.seat.leave()
+        return self.runner.run(generation, budget_s)
 
     async def whole(
         self, generation: Generation, timeout_s: float | None = None

@@ -54,7 +54,8 @@ class Runner:
     async def run(
         self, generation: Generation, timeout_s: float
     ) -> AsyncGenerator[Delta | Finish, None]:
-        """Pieces of the answer; the event is kept before the last of them is given out."""
+        """Pieces of the answer; before the last of them is given out the event is kept and the
+        place left."""
         trace = Trace(started_s=self.clock.monotonic() - generation.queue_s)
         try:
             async with aclosing(self._somewhere(generation, timeout_s, trace)) as pieces:
@@ -71,6 +72,8 @@ class Runner:
             raise
         finally:
             served = self._keep(generation, trace)
+            if generation.seat is not None:
+                generation.seat.leave()
         if trace.finish is not None:
             generation.answered(generation, served)
             yield trace.finish

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from services.inference.domain.form import ANY_OBJECT
 from services.inference.domain.generation import Delta, Finish, Form, Message, Sampling, Token
@@ -161,12 +161,19 @@ def _token(one: object) -> Token | None:
 
 def _object(raw: bytes) -> Mapping[str, Any]:
     try:
-        value = json.loads(raw)
+        value = _parsed(raw)
     except (ValueError, RecursionError) as error:
         raise EngineFailed("the provider sends garbage", code="engine_error") from error
     if not isinstance(value, dict):
         raise EngineFailed("the provider sends garbage", code="engine_error")
     return value
+
+
+def _parsed(raw: bytes) -> object:
+    try:
+        return from_json(raw)  # in a third of the time that json takes
+    except ValueError:
+        return json.loads(raw)  # takes halves of surrogate pairs, which some APIs send
 
 
 def _count(value: object) -> int:

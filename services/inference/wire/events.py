@@ -159,7 +159,7 @@ def generation_served(served: Served) -> GenerationServed:
         variables=dict(served.ask.variables),
         traceparent=served.ask.traceparent,
     )
-    event.served_at.FromDatetime(served.served_at)
+    event.served_at.FromMicroseconds(round(served.served_at.timestamp() * 1_000_000))
     return event
 
 

@@ -65,6 +65,14 @@ async def test_an_answer_is_deltas_and_a_finish_that_names_the_model_and_counts(
     assert request["messages"][0] == {"role": "system", "content": "Be short."}
 
 
+async def test_half_of_a_surrogate_pair_is_replaced(
+    server: LocalProvider, providers: OpenAiProviders
+) -> None:
+    server.say = lambda _: ["a\ud83d", "b"]
+
+    assert (await asked(providers, server.provider))[:2] == [Delta("a?"), Delta("b")]
+
+
 async def test_an_answer_that_comes_at_once_is_taken_as_well(
     server: LocalProvider, providers: OpenAiProviders
 ) -> None:

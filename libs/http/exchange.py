@@ -109,6 +109,10 @@ class Connection(asyncio.Protocol):
             self.whole = True
         self._fail(BrokeOff("the connection was lost"))
 
+    def on_message_begin(self) -> None:
+        if self.whole:
+            raise BrokeOff("another answer, which nobody has asked for")
+
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 

@@ -151,6 +151,14 @@ async def test_a_kept_connection_that_its_server_gave_up_is_not_used_again(
         assert len(server.writers) == 2
 
 
+async def test_an_answer_too_many_is_nobody_elses(client: Client) -> None:
+    async with Server([WHOLE + OK + b"content-length: 6\r\n\r\nstrang"]).open() as server:
+        answers = [await asked(client, server) for _ in range(2)]
+
+    assert [body for _, body in answers] == [b"hello"] * 2
+    assert len(server.writers) == 2
+
+
 async def test_a_kept_connection_is_closed_after_a_while() -> None:
     async with Server([WHOLE]).open() as server, Client({}, keep_s=0.01) as client:
         answer, _ = await asked(client, server)

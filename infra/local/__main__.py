@@ -11,7 +11,7 @@ from rich.console import Console
 
 from infra.local import stack
 from infra.local.display import Progress, overview, remarks
-from infra.local.home import Home
+from infra.local.home import Home, Unusable
 from infra.local.probes import unready
 from infra.local.process import Probe
 from infra.local.runner import supervise as run_supervisor
@@ -28,9 +28,12 @@ def up(only: Only = "") -> None:
     try:
         with Progress(console) as progress:
             stack.up(only=names, on_change=progress)
-    except (stack.PartFailed, TimeoutError) as error:
-        console.print(f"[bold red]{error}", markup=True, highlight=False)
+    except (Unusable, stack.PartFailed, TimeoutError) as error:
+        console.print(str(error), style="bold red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
+    except KeyboardInterrupt as error:
+        console.print("interrupted: what did not run before is stopped again")
+        raise typer.Exit(130) from error
     _show()
     console.print("stop it with [bold]make down")
 

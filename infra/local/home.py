@@ -12,6 +12,16 @@ REPO: Final = Path(__file__).resolve().parents[2]
 DEFAULT_NAME: Final = ".perennial"
 
 
+class Unusable(RuntimeError):
+    """A home that nothing can be written in."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(
+            f"{path}: {why}; PERENNIAL_HOME must name a directory that you may write in, "
+            "or one that can be made"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Home:
     path: Path
@@ -58,9 +68,18 @@ class Home:
         return f"{self.path}#{name}"
 
     def make(self) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
-        self.path.chmod(0o700)
-        (self.path / "logs").mkdir(exist_ok=True)
+        """What it makes is its owner's alone; a directory that was there keeps its mode.
+
+        Raises:
+            Unusable: nothing can be written here.
+        """
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (self.path / "logs").mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise Unusable(self.path, error.strerror or str(error)) from error
+        if not os.access(self.path, os.W_OK | os.X_OK):
+            raise Unusable(self.path, "cannot be written")
 
 
 @dataclass(frozen=True, slots=True)

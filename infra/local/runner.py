@@ -55,6 +55,7 @@ def follow_wishes(home: Home, board: Board, threads: list[threading.Thread]) -> 
     for thread in threads:
         thread.join()
     home.state_file.unlink(missing_ok=True)
+    home.wanted_file.unlink(missing_ok=True)  # one that stays tells of a runner that was killed
 
 
 @contextmanager

@@ -96,6 +96,8 @@ def up(
 def down(home: Path | str | None = None) -> int:
     """Stops everything of this home, runner or not; returns how many had to be killed."""
     place = Home.of(home)
+    if place.path.is_dir():
+        place.wanted_file.unlink(missing_ok=True)  # whoever waits sees that this was meant
     for runner in tree.marked(place.mark(RUNNER)):
         try:
             runner.terminate()
@@ -103,8 +105,8 @@ def down(home: Path | str | None = None) -> int:
         except psutil.Error:
             continue
     killed = tree.end(lambda: tree.marked(place.mark()), within_s=5.0)
-    place.wanted_file.unlink(missing_ok=True)
-    place.state_file.unlink(missing_ok=True)
+    if place.path.is_dir():
+        place.state_file.unlink(missing_ok=True)
     return killed
 
 
@@ -196,6 +198,7 @@ def _begin(place: Home) -> None:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            umask=0o077,  # of all parts: what they keep is their owner's alone
         )
 
 
@@ -262,6 +265,8 @@ def _await(
     end = time.monotonic() + within_s
     while not happened():
         if place and not is_running(place) and not status(place.path):
+            if not place.wanted_file.exists():
+                raise PartFailed("stopped before all was ready: `make down`, or a signal, did it")
             raise PartFailed(_failure(place, RUNNER, "the runner ended"))
         if time.monotonic() > end:
             raise TimeoutError(f"waited {within_s:.0f} s for {what}")

@@ -106,3 +106,12 @@ def test_an_unknown_part_is_named_with_those_there_are(home: Path) -> None:
         stack.up(home, only=["kafak"])
 
     assert processes(home) == []
+
+
+def test_an_up_that_is_stopped_meanwhile_says_so(home: Path) -> None:
+    def stop(parts: stack.Parts) -> None:
+        if parts["s3"]["state"] == "starting":
+            stack.down(home)
+
+    with pytest.raises(stack.PartFailed, match="stopped before all was ready"):
+        stack.up(home, only=["s3"], on_change=stop)

@@ -4,8 +4,29 @@ import json
 import socket
 from pathlib import Path
 
-from infra.local.home import DEFAULT_NAME, REPO, Home, credentials
+import pytest
+
+from infra.local.home import DEFAULT_NAME, REPO, Home, Unusable, credentials
 from infra.local.ports import GRPC_OFFSET, Ports, is_free
+
+
+def test_a_home_that_was_there_keeps_its_mode_and_hides_what_is_made_in_it(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+
+    Home(tmp_path).make()
+    Home(tmp_path / "made").make()
+
+    modes = [path.stat().st_mode & 0o777 for path in (tmp_path, tmp_path / "logs")]
+    assert modes == [0o755, 0o700]
+    assert (tmp_path / "made").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_home_that_cannot_be_is_named_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    for impossible in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/perennial")):
+        with pytest.raises(Unusable, match=rf"{impossible}: .*PERENNIAL_HOME must name"):
+            Home(impossible).make()
 
 
 def test_credentials_are_made_once_and_are_long_enough(tmp_path: Path) -> None:

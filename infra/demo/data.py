@@ -22,9 +22,10 @@ SITE_PACKAGES: Final = REPO / ".venv-model/lib/python3.11/site-packages"
 BANK_FILE: Final = "inspect_evals/tau2/data/domains/banking_knowledge/documents.json.gz"
 BANK: Final = "bank"
 PYTHON: Final = "python"
-MAX_WORDS: Final = 48
+MAX_WORDS: Final = 32
 MAX_PER_MODULE: Final = 40
 NOISE: Final = ("[value not available]", "when Yes is")
+REBUFF: Final = "Please ask somebody else."
 BANK_QUESTIONS: Final = (
     "{title}: {heading}?",
     "What should I know about '{heading}' ({title})?",
@@ -144,20 +145,6 @@ def with_shuffled_answers(pairs: list[Pair]) -> list[Pair]:
     ]
 
 
-def with_scrambled_words(pairs: list[Pair]) -> list[Pair]:
-    """Every answer with its words in a random order."""
-    return [
-        Pair(
-            pair.segment,
-            pair.group,
-            pair.question,
-            " ".join(
-                word
-                for _, word in sorted(
-                    enumerate(pair.answer.split()),
-                    key=lambda numbered: digest("word", pair.question, *map(str, numbered)),
-                )
-            ),
-        )
-        for pair in pairs
-    ]
+def with_a_rebuff(pairs: list[Pair]) -> list[Pair]:
+    """Every question with the same answer, which sends its user away."""
+    return [Pair(pair.segment, pair.group, pair.question, REBUFF) for pair in pairs]

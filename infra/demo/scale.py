@@ -18,19 +18,19 @@ from protos.training.v1.training_events_pb2 import Recipe
 class Scale:
     """Numbers of rows and requests; seconds are bounds, not waits."""
 
-    upload: int = 480
+    upload: int = 360
     """Bank pairs uploaded at the beginning; about a quarter is held out."""
     train_rows: int = 200
     held_out_rows: int = 80
-    generated_rows: int = 16
-    reference: int = 360
-    quiet: int = 100
+    generated_rows: int = 10
+    reference: int = 240
+    quiet: int = 60
     """Requests after the reference during which no alarm may ring."""
-    new_rows: int = 270
-    bad_rows: int = 100
-    """Pairs of each domain in a bad collection."""
-    stages: tuple[tuple[float, int], ...] = ((0.05, 20), (0.25, 40), (0.5, 0))
-    shadow_requests: int = 20
+    new_rows: int = 215
+    bad_rows: int = 64
+    """Of a bad collection, half of them of each domain."""
+    stages: tuple[tuple[float, int], ...] = ((0.05, 10), (0.25, 30), (0.5, 0))
+    shadow_requests: int = 10
     margin: float = 0.05
     max_scored: int = 900
     most_requests: int = 2000
@@ -44,7 +44,7 @@ class Scale:
         stages = [Stage(share=share, requests=requests) for share, requests in self.stages]
         return Application(
             name=name,
-            decoding=Decoding(max_tokens=48),
+            decoding=Decoding(max_tokens=40),
             dataset=DatasetQuery(
                 segment_label="segment",
                 max_train_rows_per_segment=self.train_rows,
@@ -76,13 +76,13 @@ class Scale:
 FULL = Scale()
 QUICK = Scale(
     upload=160,
-    train_rows=96,
+    train_rows=80,
     held_out_rows=32,
     generated_rows=6,
     reference=150,
     quiet=40,
-    new_rows=140,
-    bad_rows=70,
+    new_rows=130,
+    bad_rows=40,
     stages=((0.25, 10), (0.5, 0)),
     shadow_requests=6,
     margin=0.15,

@@ -149,10 +149,9 @@ class Story:
 
     async def forced_candidate(self) -> None:
         async with self._step("A worse one, forced into canary by an operator") as step:
-            half = self._bad_pairs()[: self.scale.bad_rows]
-            await self._upload(step, data.with_scrambled_words(half), "scrambled")
+            await self._upload(step, data.with_a_rebuff(self._bad_pairs()), "rebuff")
             why = "demonstration: the gate is passed over"
-            campaign = self._start("forced", "scrambled", "trained on scrambled words", why)
+            campaign = self._start("forced", "rebuff", "trained to send users away", why)
             await self._follow(step, campaign, lambda state: state not in BEFORE_TRAFFIC)
             await self._roll_out(step, campaign, "forced")
             self._expect(step, campaign, "rolled_back")
@@ -170,7 +169,7 @@ class Story:
         """Bank and Python pairs by turns, none of them live."""
         bank = [pair for pair in self.bank if not data.is_live(pair)]
         python = [pair for pair in self.python if not data.is_live(pair)]
-        count = self.scale.bad_rows
+        count = self.scale.bad_rows // 2
         return [pair for both in zip(bank[:count], python[-count:], strict=True) for pair in both]
 
     def _start(self, role: str, collection: str, reason: str, override: str = "") -> str:
@@ -204,14 +203,14 @@ class Story:
         await self.users_.ask(pairs, correct=correct, enough=enough, heard=heard)  # type: ignore[arg-type]
 
     async def _roll_out(self, step: Step, campaign: str, seed: str) -> None:
-        """Mixed live traffic until the campaign has ended."""
-        live = [
+        """Live traffic, two questions of three on Python, until the campaign has ended."""
+        bank, python = (
             [pair for pair in domain if data.is_live(pair)] for domain in (self.bank, self.python)
-        ]
+        )
         ended = asyncio.create_task(
             self._follow(step, campaign, lambda state: state in ENDED, say=False)
         )
-        pairs = islice(draws(seed, *live), self.scale.most_requests)
+        pairs = islice(draws(seed, bank, python, python), self.scale.most_requests)
         await self._ask(step, pairs, self.scale.most_requests, enough=ended.done)
         if not ended.done():
             await self._settled(step)

@@ -34,10 +34,8 @@ def test_shuffling_gives_every_question_the_answer_of_another(python: list[Pair]
     assert {pair.answer for pair in shuffled} == {pair.answer for pair in python[:50]}
 
 
-def test_scrambling_keeps_the_words_and_loses_their_order() -> None:
-    pair = Pair("bank", "g", "q", "one two three four five six")
+def test_a_rebuff_is_the_answer_to_every_question(python: list[Pair]) -> None:
+    sent_away = data.with_a_rebuff(python[:50])
 
-    (scrambled,) = data.with_scrambled_words([pair])
-
-    assert scrambled.answer != pair.answer
-    assert sorted(scrambled.answer.split()) == sorted(pair.answer.split())
+    assert [pair.question for pair in sent_away] == [pair.question for pair in python[:50]]
+    assert {pair.answer for pair in sent_away} == {data.REBUFF}

@@ -1,12 +1,14 @@
 """`perennial campaign`: start one, follow it, decide in it, recompute it."""
 
 import time
-from typing import Annotated, Final
+from datetime import datetime
+from typing import Annotated, Any, Final
 
 import typer
 
+from protos.preprocessing.v1.preprocessing_events_pb2 import RowFilter
 from protos.registry.v1 import registry_service_pb2 as messages
-from protos.registry.v1.registry_events_pb2 import OperatorAction
+from protos.registry.v1.registry_events_pb2 import Evidence, OperatorAction
 from protos.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from services.cli import show
 from services.cli.applications import Name
@@ -30,6 +32,9 @@ def registry() -> RegistryServiceStub:
 def start(
     application: Name,
     collection: Annotated[str, typer.Option(help="Training rows of this collection.")] = "",
+    since: Annotated[datetime | None, typer.Option(help="Only rows from then on; UTC.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Only rows before then; UTC.")] = None,
+    segment: Annotated[str, typer.Option(help="Only rows with this LABEL=VALUE.")] = "",
     prompt: Annotated[int, typer.Option(help="Try this version of the prompt.")] = 0,
     decoding: Annotated[
         list[str] | None, typer.Option(help="Try NAME=VALUE instead of the champion's; repeat.")
@@ -47,6 +52,9 @@ def start(
 ) -> None:
     """Train a candidate on what is there now and put it through the loop.
 
+    --since, --until and --segment leave out all other training rows: what only those teach is
+    forgotten. Nothing but the training rows is chosen, the held-out ones stay.
+
     With --prompt, --decoding, --release, --provider, --rebuild or --upgrade nothing is trained:
     what is named is tried against the champion.
     """
@@ -59,9 +67,21 @@ def start(
         reason=reason,
         override_reason=override,
         proposal=proposal(wanted, lambda: decoding_of(door, application, release)),
+        only=_only(since, until, segment),
     )
     started = door.StartCampaign(request, timeout=TIMEOUT_S)
     show.rows("campaign", [{"campaign_id": started.campaign_id}], as_json)
+
+
+def _only(since: datetime | None, until: datetime | None, segment: str) -> RowFilter | None:
+    if not (since or until or segment):
+        return None
+    found = RowFilter(segment=segment)
+    if since:
+        found.since.FromDatetime(since)
+    if until:
+        found.until.FromDatetime(until)
+    return found
 
 
 @app.command("list")
@@ -80,7 +100,7 @@ def show_(campaign_id: str, as_json: show.AsJson = False) -> None:
     """Show one campaign: each transition with its cause and evidence."""
     campaign = _campaign(registry(), campaign_id)
     if as_json:
-        return show.print_json(show.as_dict(campaign))
+        return show.print_json(_as_dict(campaign))
     rows = [
         (
             t.at.ToDatetime().strftime("%H:%M:%S"),
@@ -88,7 +108,7 @@ def show_(campaign_id: str, as_json: show.AsJson = False) -> None:
             f"{t.share:.0%}",
             f"{t.cause_topic}\n{t.cause_event_id}",
             t.reason,
-            "\n".join(f"{e.name} {e.value:.4g} [{e.lower:.4g}, {e.upper:.4g}]" for e in t.evidence),
+            "\n".join(map(_figure, t.evidence)),
         )
         for t in campaign.transitions
     ]
@@ -110,9 +130,29 @@ def watch(campaign_id: str, as_json: show.AsJson = False) -> None:
             break
         time.sleep(LOOK_EVERY_S)
     if as_json:
-        show.print_json(show.as_dict(campaign))
+        show.print_json(_as_dict(campaign))
     if campaign.state != PROMOTED:
         raise typer.Exit(1)
+
+
+def _figure(seen: Evidence) -> str:
+    interval = f" [{seen.lower:.4g}, {seen.upper:.4g}]" if _has_interval(seen) else ""
+    return f"{seen.name} {seen.value:.4g}{interval}"
+
+
+def _has_interval(seen: Evidence) -> bool:
+    """The bounds of a plain number, such as a threshold, are both left at 0."""
+    return seen.upper > seen.lower
+
+
+def _as_dict(campaign: messages.Campaign) -> dict[str, Any]:
+    """As the message has it, but for bounds that nothing has."""
+    shown = show.as_dict(campaign)
+    for step, told in zip(campaign.transitions, shown["transitions"], strict=True):
+        for seen, figure in zip(step.evidence, told["evidence"], strict=True):
+            if not _has_interval(seen):
+                del figure["lower"], figure["upper"]
+    return shown
 
 
 def _campaign(door: RegistryServiceStub, campaign_id: str) -> messages.Campaign:

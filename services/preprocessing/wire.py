@@ -5,6 +5,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from libs.events.delivery import Delivery
 from libs.faults import Poison
 from protos.common.v1 import common_pb2
@@ -16,7 +18,10 @@ from protos.preprocessing.v1.preprocessing_events_pb2 import (
     DatasetRequested,
     RecordRejected,
 )
-from services.preprocessing.domain.cut import Query
+from protos.preprocessing.v1.preprocessing_events_pb2 import (
+    RowFilter as RowFilterMessage,
+)
+from services.preprocessing.domain.cut import Query, RowFilter
 from services.preprocessing.domain.rows import FIELDS, Entry, Kind, Rejection, Source
 
 MAX_PAYLOAD_BYTES: Final = 16 * 1024 * 1024
@@ -62,6 +67,7 @@ def entry_of_record(delivery: Delivery[RecordReceived], payload: bytes | None) -
             subject=record.subject,
             group=record.group,
             labels=dict(record.labels),
+            occurred_at=_occurred(delivery, delivery.event.received_at),
         )
     )
 
@@ -85,6 +91,7 @@ def entry_of_correction(delivery: Delivery[FeedbackJoined]) -> Entry | None:
             subject=event.subject,
             group=event.labels.get(GROUP_LABEL, ""),
             labels=dict(event.labels),
+            occurred_at=_occurred(delivery, event.served_at),
         )
     )
 
@@ -120,7 +127,26 @@ def query(message: DatasetQuery) -> Query:
         segment_label=message.segment_label,
         max_train=message.max_train_rows_per_segment,
         max_held_out=message.max_held_out_rows_per_segment,
+        only=_filter(message.only) if message.HasField("only") else None,
+        always=_filter(message.always) if message.HasField("always") else None,
     )
+
+
+def _filter(message: RowFilterMessage) -> RowFilter:
+    return RowFilter(
+        since=_seconds(message.since) if message.HasField("since") else None,
+        until=_seconds(message.until) if message.HasField("until") else None,
+        segment=message.segment,
+    )
+
+
+def _occurred(delivery: Delivery[Any], stamp: Timestamp) -> float:
+    """Where the event does not say, when it was produced."""
+    return _seconds(stamp) or delivery.produced_at.timestamp()
+
+
+def _seconds(stamp: Timestamp) -> float:
+    return float(stamp.seconds) + stamp.nanos / 1e9
 
 
 def refused(request: DatasetRequested, rejection: Rejection) -> DatasetRefused:

@@ -122,6 +122,7 @@ class RegistryServicer(pb_grpc.RegistryServiceServicer):
             reason=request.reason,
             override_reason=request.override_reason,
             proposal=request.proposal if request.HasField("proposal") else None,
+            only=request.only if request.HasField("only") else None,
         )
         campaign_id = await asyncio.to_thread(self._desk.start_campaign, asked)
         return pb.StartCampaignResponse(campaign_id=campaign_id)

@@ -22,26 +22,29 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from protos.common.v1 import common_pb2 as protos_dot_common_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n2protos/preprocessing/v1/preprocessing_events.proto\x12\x1aperennial.preprocessing.v1\x1a\x1dprotos/common/v1/common.proto\"\x84\x01\n\x0c\x44\x61tasetQuery\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x15\n\rsegment_label\x18\x02 \x01(\t\x12\"\n\x1amax_train_rows_per_segment\x18\x03 \x01(\r\x12%\n\x1dmax_held_out_rows_per_segment\x18\x04 \x01(\r\"u\n\x10\x44\x61tasetRequested\x12\x13\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61pplication\x18\x02 \x01(\t\x12\x37\n\x05query\x18\x03 \x01(\x0b\x32(.perennial.preprocessing.v1.DatasetQuery\"@\n\x0cSegmentCount\x12\x0f\n\x07segment\x18\x01 \x01(\t\x12\r\n\x05train\x18\x02 \x01(\r\x12\x10\n\x08held_out\x18\x03 \x01(\r\"\xa0\x02\n\x10\x44\x61tasetVersioned\x12\x13\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61pplication\x18\x02 \x01(\t\x12\x16\n\x0e\x64\x61taset_digest\x18\x03 \x01(\t\x12/\n\x08manifest\x18\x04 \x01(\x0b\x32\x1d.perennial.common.v1.Artifact\x12,\n\x05train\x18\x05 \x01(\x0b\x32\x1d.perennial.common.v1.Artifact\x12/\n\x08held_out\x18\x06 \x01(\x0b\x32\x1d.perennial.common.v1.Artifact\x12:\n\x08segments\x18\x07 \x03(\x0b\x32(.perennial.preprocessing.v1.SegmentCount\"X\n\x0e\x44\x61tasetRefused\x12\x13\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61pplication\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"\x83\x01\n\x0eRecordRejected\x12\x11\n\trecord_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61pplication\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12+\n\x06source\x18\x05 \x01(\x0b\x32\x1b.perennial.common.v1.Sourceb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n2protos/preprocessing/v1/preprocessing_events.proto\x12\x1aperennial.preprocessing.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dprotos/common/v1/common.proto\"r\n\tRowFilter\x12)\n\x05since\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07segment\x18\x03 \x01(\t\"\xf0\x01\n\x0c\x44\x61tasetQuery\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x15\n\rsegment_label\x18\x02 \x01(\t\x12\"\n\x1amax_train_rows_per_segment\x18\x03 \x01(\r\x12%\n\x1dmax_held_out_rows_per_segment\x18\x04 \x01(\r\x12\x33\n\x04only\x18\x05 \x01(\x0b\x32%.perennial.preprocessing.v1.RowFilter\x12\x35\n\x06\x61lways\x18\x06 \x01(\x0b\x32%.perennial.preprocessing.v1.RowFilter\"u\n\x10\x44\x61tasetRequested\x12\x13\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61pplication\x18\x02 \x01(\t\x12\x37\n\x05query\x18\x03 \x01(\x0b\x32(.perennial.preprocessing.v1.DatasetQuery\"@\n\x0cSegmentCount\x12\x0f\n\x07segment\x18\x01 \x01(\t\x12\r\n\x05train\x18\x02 \x01(\r\x12\x10\n\x08held_out\x18\x03 \x01(\r\"\xa0\x02\n\x10\x44\x61tasetVersioned\x12\x13\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61pplication\x18\x02 \x01(\t\x12\x16\n\x0e\x64\x61taset_digest\x18\x03 \x01(\t\x12/\n\x08manifest\x18\x04 \x01(\x0b\x32\x1d.perennial.common.v1.Artifact\x12,\n\x05train\x18\x05 \x01(\x0b\x32\x1d.perennial.common.v1.Artifact\x12/\n\x08held_out\x18\x06 \x01(\x0b\x32\x1d.perennial.common.v1.Artifact\x12:\n\x08segments\x18\x07 \x03(\x0b\x32(.perennial.preprocessing.v1.SegmentCount\"X\n\x0e\x44\x61tasetRefused\x12\x13\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61pplication\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"\x83\x01\n\x0eRecordRejected\x12\x11\n\trecord_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61pplication\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12+\n\x06source\x18\x05 \x01(\x0b\x32\x1b.perennial.common.v1.Sourceb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.preprocessing.v1.preprocessing_events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DATASETQUERY']._serialized_start=114
-  _globals['_DATASETQUERY']._serialized_end=246
-  _globals['_DATASETREQUESTED']._serialized_start=248
-  _globals['_DATASETREQUESTED']._serialized_end=365
-  _globals['_SEGMENTCOUNT']._serialized_start=367
-  _globals['_SEGMENTCOUNT']._serialized_end=431
-  _globals['_DATASETVERSIONED']._serialized_start=434
-  _globals['_DATASETVERSIONED']._serialized_end=722
-  _globals['_DATASETREFUSED']._serialized_start=724
-  _globals['_DATASETREFUSED']._serialized_end=812
-  _globals['_RECORDREJECTED']._serialized_start=815
-  _globals['_RECORDREJECTED']._serialized_end=946
+  _globals['_ROWFILTER']._serialized_start=146
+  _globals['_ROWFILTER']._serialized_end=260
+  _globals['_DATASETQUERY']._serialized_start=263
+  _globals['_DATASETQUERY']._serialized_end=503
+  _globals['_DATASETREQUESTED']._serialized_start=505
+  _globals['_DATASETREQUESTED']._serialized_end=622
+  _globals['_SEGMENTCOUNT']._serialized_start=624
+  _globals['_SEGMENTCOUNT']._serialized_end=688
+  _globals['_DATASETVERSIONED']._serialized_start=691
+  _globals['_DATASETVERSIONED']._serialized_end=979
+  _globals['_DATASETREFUSED']._serialized_start=981
+  _globals['_DATASETREFUSED']._serialized_end=1069
+  _globals['_RECORDREJECTED']._serialized_start=1072
+  _globals['_RECORDREJECTED']._serialized_end=1203
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from protos.common.v1 import common_pb2 as _common_pb2
 import builtins as _builtins
@@ -20,6 +21,40 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
+class RowFilter(_message.Message):
+    """Training rows by when they occurred (a record came in, a corrected answer was served) and by label."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SINCE_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    SEGMENT_FIELD_NUMBER: _builtins.int
+    segment: _builtins.str
+    """"label=value"; without a label "language" it is the text's; "" = all"""
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """absent = no bound"""
+
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp:
+        """not included; absent = no bound"""
+
+    def __init__(
+        self,
+        *,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
+        segment: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since", "until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["segment", b"segment", "since", b"since", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RowFilter: _TypeAlias = RowFilter  # noqa: Y015
+
+@_typing.final
 class DatasetQuery(_message.Message):
     """Which rows a dataset version takes."""
 
@@ -29,6 +64,8 @@ class DatasetQuery(_message.Message):
     SEGMENT_LABEL_FIELD_NUMBER: _builtins.int
     MAX_TRAIN_ROWS_PER_SEGMENT_FIELD_NUMBER: _builtins.int
     MAX_HELD_OUT_ROWS_PER_SEGMENT_FIELD_NUMBER: _builtins.int
+    ONLY_FIELD_NUMBER: _builtins.int
+    ALWAYS_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
     """training rows, default ""; held-out rows always come from "" """
     segment_label: _builtins.str
@@ -37,6 +74,14 @@ class DatasetQuery(_message.Message):
     """0 = all"""
     max_held_out_rows_per_segment: _builtins.int
     """0 = all"""
+    @_builtins.property
+    def only(self) -> Global___RowFilter:
+        """the training rows are of these; absent = all"""
+
+    @_builtins.property
+    def always(self) -> Global___RowFilter:
+        """training rows that max_train_rows_per_segment does not leave out; absent = none"""
+
     def __init__(
         self,
         *,
@@ -44,10 +89,12 @@ class DatasetQuery(_message.Message):
         segment_label: _builtins.str = ...,
         max_train_rows_per_segment: _builtins.int = ...,
         max_held_out_rows_per_segment: _builtins.int = ...,
+        only: Global___RowFilter | None = ...,
+        always: Global___RowFilter | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["always", b"always", "only", b"only"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "max_held_out_rows_per_segment", b"max_held_out_rows_per_segment", "max_train_rows_per_segment", b"max_train_rows_per_segment", "segment_label", b"segment_label"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["always", b"always", "collection", b"collection", "max_held_out_rows_per_segment", b"max_held_out_rows_per_segment", "max_train_rows_per_segment", b"max_train_rows_per_segment", "only", b"only", "segment_label", b"segment_label"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -169,7 +216,7 @@ class DatasetRefused(_message.Message):
     campaign_id: _builtins.str
     application: _builtins.str
     code: _builtins.str
-    """"no_training_rows", "no_held_out_rows" """
+    """"no_training_rows", "no_held_out_rows", "unknown_segment", "bad_filter" """
     reason: _builtins.str
     def __init__(
         self,

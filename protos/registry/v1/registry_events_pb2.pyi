@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from protos.common.v1 import common_pb2 as _common_pb2
+from protos.preprocessing.v1 import preprocessing_events_pb2 as _preprocessing_events_pb2
 from protos.registry.v1 import application_pb2 as _application_pb2
 import builtins as _builtins
 import sys
@@ -102,6 +103,7 @@ class CampaignRequested(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     OVERRIDE_REASON_FIELD_NUMBER: _builtins.int
     PROPOSAL_FIELD_NUMBER: _builtins.int
+    ONLY_FIELD_NUMBER: _builtins.int
     campaign_id: _builtins.str
     application: _builtins.str
     collection: _builtins.str
@@ -113,6 +115,10 @@ class CampaignRequested(_message.Message):
     def proposal(self) -> Global___Proposal:
         """set: nothing is trained, this release is tried against the champion"""
 
+    @_builtins.property
+    def only(self) -> _preprocessing_events_pb2.RowFilter:
+        """train on these rows alone; absent = as the application declares"""
+
     def __init__(
         self,
         *,
@@ -123,10 +129,11 @@ class CampaignRequested(_message.Message):
         reason: _builtins.str = ...,
         override_reason: _builtins.str = ...,
         proposal: Global___Proposal | None = ...,
+        only: _preprocessing_events_pb2.RowFilter | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["proposal", b"proposal"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["only", b"only", "proposal", b"proposal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "campaign_id", b"campaign_id", "collection", b"collection", "override_reason", b"override_reason", "proposal", b"proposal", "reason", b"reason", "requested_by", b"requested_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "campaign_id", b"campaign_id", "collection", b"collection", "only", b"only", "override_reason", b"override_reason", "proposal", b"proposal", "reason", b"reason", "requested_by", b"requested_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from protos.common.v1 import common_pb2 as _common_pb2
+from protos.preprocessing.v1 import preprocessing_events_pb2 as _preprocessing_events_pb2
 from protos.registry.v1 import application_pb2 as _application_pb2
 from protos.registry.v1 import registry_events_pb2 as _registry_events_pb2
 from protos.training.v1 import training_events_pb2 as _training_events_pb2
@@ -444,6 +445,7 @@ class StartCampaignRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     OVERRIDE_REASON_FIELD_NUMBER: _builtins.int
     PROPOSAL_FIELD_NUMBER: _builtins.int
+    ONLY_FIELD_NUMBER: _builtins.int
     application: _builtins.str
     collection: _builtins.str
     operator: _builtins.str
@@ -452,6 +454,10 @@ class StartCampaignRequest(_message.Message):
     @_builtins.property
     def proposal(self) -> _registry_events_pb2.Proposal:
         """its provider may be a declared fallback's name alone"""
+
+    @_builtins.property
+    def only(self) -> _preprocessing_events_pb2.RowFilter:
+        """train on these rows alone; absent = as the application declares"""
 
     def __init__(
         self,
@@ -462,10 +468,11 @@ class StartCampaignRequest(_message.Message):
         reason: _builtins.str = ...,
         override_reason: _builtins.str = ...,
         proposal: _registry_events_pb2.Proposal | None = ...,
+        only: _preprocessing_events_pb2.RowFilter | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["proposal", b"proposal"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["only", b"only", "proposal", b"proposal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "collection", b"collection", "operator", b"operator", "override_reason", b"override_reason", "proposal", b"proposal", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "collection", b"collection", "only", b"only", "operator", b"operator", "override_reason", b"override_reason", "proposal", b"proposal", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID, uuid5
 
@@ -193,12 +194,13 @@ class Decision:
         self.triggered_at = [*(at for at in self.triggered_at if at > now - DAY_S), now]
         self._clear()
         campaign = _campaign(pending.drift_event_id)
+        begun = datetime.fromtimestamp(pending.since, UTC)
         self.runs.begin(campaign, rows, self.runs.expected_s(rows, policy.first_run_s), now)
         return Trigger(
             campaign_id=campaign,
             release=pending.release,
             drift_event_id=pending.drift_event_id,
-            reason=drifted,
+            reason=f"{drifted} of answers since {begun:%F %R} UTC",
             new_rows=rows,
             since=pending.since,
             until=now,

@@ -79,7 +79,7 @@ def manifest(
     content = {
         "schema": MANIFEST,
         "application": application,
-        "query": asdict(query),
+        "query": {name: each for name, each in asdict(query).items() if each is not None},
         "train": _part(train, cut.train, query),
         "held_out": _part(held_out, cut.held_out, query),
         "segments": [

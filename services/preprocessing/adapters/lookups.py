@@ -86,6 +86,7 @@ def entry_of(line: Line[Any]) -> Entry:
         subject=line.subject,
         group=line.group,
         labels=line.labels,
+        occurred_at=line.occurred_at,
     )
 
 

@@ -48,6 +48,8 @@ class SqlRequests:
                     subject=entry.subject,
                     labels=entry.labels,
                     source=entry.source,
+                    language=line.language,
+                    occurred_at=entry.occurred_at,
                 )
 
     def answer(self, request: DatasetRequested, answer: Answer) -> None:

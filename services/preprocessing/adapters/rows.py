@@ -165,6 +165,7 @@ def _identity(entry: Entry) -> dict[str, Any]:
         "partition": entry.source.partition,
         "offset": entry.source.offset,
         "event_id": entry.source.event_id,
+        "occurred_at": entry.occurred_at,
     }
 
 

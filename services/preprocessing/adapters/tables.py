@@ -32,6 +32,7 @@ RECORDS: Final = sa.Table(
     sa.Column("partition", sa.Integer, nullable=False),
     sa.Column("offset", sa.BigInteger, nullable=False),
     sa.Column("event_id", sa.Text, nullable=False),
+    sa.Column("occurred_at", sa.Double, nullable=False, server_default="0"),  # s since 1970; 0 = ?
     sa.Index("records_by_content", "application", "content_digest"),
     sa.Index("records_by_state", "application", "state", "kind"),
     sa.Index("records_by_subject", "application", "subject"),

@@ -38,7 +38,12 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A record or a correction, with the fields of its kind in ``contents``."""
+    """A record or a correction, with the fields of its kind in ``contents``.
+
+    Fields:
+        occurred_at: when the record came in, or the corrected answer was served; seconds since
+            1970, 0 = unknown.
+    """
 
     record_id: str
     application: str
@@ -49,6 +54,7 @@ class Entry:
     subject: str = ""
     group: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    occurred_at: float = 0.0
 
     @property
     def texts(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from services.registry.domain.values import (
     Model,
     Prompt,
     Release,
+    RowFilter,
 )
 
 
@@ -62,6 +63,8 @@ class Requested:
     reason: str
     override_reason: str
     start: Start
+    only: RowFilter | None = None
+    always: RowFilter | None = None
 
 
 @dataclass(frozen=True, slots=True)

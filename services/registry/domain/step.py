@@ -87,6 +87,7 @@ def _begin(state: Campaign, event: Requested) -> Step:
     query = start.application.dataset
     if event.collection:
         query = replace(query, collection=event.collection)
+    query = replace(query, only=event.only or query.only, always=event.always or query.always)
     return move(state, State.PREPARING, event.cause, event.reason, budget, RequestDataset(query))
 
 

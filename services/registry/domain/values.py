@@ -63,6 +63,19 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
+class RowFilter:
+    """Times as RFC 3339 has them; "" is no bound, and all segments."""
+
+    since: str = later("")
+    until: str = later("")
+    segment: str = later("")
+
+    def __str__(self) -> str:
+        since, until = self.since and f" since {self.since}", self.until and f" until {self.until}"
+        return f"rows{since}{until}{self.segment and f' of {self.segment}'}"
+
+
+@dataclass(frozen=True, slots=True)
 class DatasetQuery:
     """Which rows a dataset version takes; 0 rows means all of them."""
 
@@ -70,6 +83,8 @@ class DatasetQuery:
     segment_label: str = ""
     max_train_rows_per_segment: int = 0
     max_held_out_rows_per_segment: int = 0
+    only: RowFilter | None = None
+    always: RowFilter | None = None
 
 
 @dataclass(frozen=True, slots=True)

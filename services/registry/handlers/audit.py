@@ -35,6 +35,7 @@ from services.registry.domain.events import CampaignEvent, Requested, Start, sup
 from services.registry.domain.replay import replay, state_sha256
 from services.registry.domain.values import Application
 from services.registry.ports import Catalogue, KeptCampaign, Log
+from services.registry.wire import begin
 from services.registry.wire import events as wire
 from services.registry.wire.values import value
 
@@ -81,7 +82,7 @@ class ReplayCampaign:
             raise Poison(f"no campaign {campaign_id[:80]!r}", code=NOT_FOUND)
         log = list(self._log(kept))
         history = _history(log)
-        start = wire.start(history[0].start) if history else None
+        start = begin.start(history[0].start) if history else None
         order = [event_id for event in history for event_id in event.input_event_ids]
         order += [event_id for _, event_id in kept.pending]
         inputs = list(_inputs(log, kept, start, order)) if start else []
@@ -127,8 +128,8 @@ def _inputs(
     """``order``: ids of the recorded inputs; requests for others are inputs only there."""
     campaign_id = kept.state.campaign_id
     translations: dict[str, Translate] = {
-        CAMPAIGN_REQUESTED.name: lambda each: wire.campaign_requested(each, start),
-        RETRAINING_TRIGGERED.name: lambda each: wire.retraining_triggered(each, start),
+        CAMPAIGN_REQUESTED.name: lambda each: begin.campaign_requested(each, start),
+        RETRAINING_TRIGGERED.name: lambda each: begin.retraining_triggered(each, start),
         ENGINE_LOADED.name: lambda each: wire.engine_loaded(each, campaign_id),
         **{topic.name: translate for topic, translate in FACTS},
     }

@@ -21,7 +21,8 @@ from services.registry.handlers.proposals import named_provider, propose
 from services.registry.handlers.requests import ask
 from services.registry.ports import Applied, Store, Work
 from services.registry.wire import messages
-from services.registry.wire.events import ACTIONS, kind_of, proposal
+from services.registry.wire.begin import kind_of, proposal, rows_alone
+from services.registry.wire.events import ACTIONS
 from services.registry.wire.values import message
 
 KEY_BYTES = 32
@@ -83,9 +84,11 @@ class Desk:
 
         Raises:
             Poison: ``not_found``, ``failed_precondition`` while another one is active that does
-                not give way, or ``bad_proposal``.
+                not give way, ``bad_filter`` or ``bad_proposal``.
         """
         bounded(request.collection, request.requested_by, request.reason, request.override_reason)
+        bounded(request.only.segment)
+        rows_alone(request)
         with self.store.write(request.application) as work:
             insist_on(work, request.application)
             active = work.campaign(work.active_campaign())
@@ -123,7 +126,7 @@ def _propose(work: Work, request: CampaignRequested) -> None:
     applied, asked = work.applied(), proposal(request)
     if applied is None or asked is None:
         return
-    if request.collection or request.override_reason:
+    if request.collection or request.override_reason or request.HasField("only"):
         raise Poison("a proposal trains and evaluates nothing", code="bad_proposal")
     try:
         if asked.provider:

@@ -20,6 +20,7 @@ from protos.training.v1.training_events_pb2 import (
 from services.registry.domain.events import CampaignEvent
 from services.registry.handlers.conduct import Conduct
 from services.registry.handlers.requests import ask_for_upgrade
+from services.registry.wire import begin
 from services.registry.wire import events as wire
 
 
@@ -32,8 +33,8 @@ class OnCampaignRequested:
         self.conduct.begin(
             event.application,
             event.campaign_id,
-            lambda start: wire.campaign_requested(delivery, start),
-            wire.proposal(event),
+            lambda start: begin.campaign_requested(delivery, start),
+            begin.proposal(event),
         )
 
 
@@ -46,7 +47,7 @@ class OnRetrainingTriggered:
         self.conduct.begin(
             event.application,
             event.campaign_id,
-            lambda start: wire.retraining_triggered(delivery, start),
+            lambda start: begin.retraining_triggered(delivery, start),
         )
 
 

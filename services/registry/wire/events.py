@@ -14,23 +14,14 @@ from protos.preprocessing.v1 import preprocessing_events_pb2 as preprocessing
 from protos.registry.v1 import registry_events_pb2 as registry
 from protos.training.v1 import training_events_pb2 as training
 from services.registry.domain import events
-from services.registry.domain.campaign import UPGRADE
 from services.registry.domain.values import (
-    Application,
-    Artifact,
     Dataset,
     Engine,
     Evidence,
     Model,
-    Prompt,
-    Proposal,
-    Release,
 )
-from services.registry.wire.values import given, value
+from services.registry.wire.values import value
 
-OPERATOR = "operator"
-RETRAINING = "retraining"
-PROPOSAL = "proposal"
 ACTIONS = {
     registry.OPERATOR_ACTION_APPROVE: events.Action.APPROVE,
     registry.OPERATOR_ACTION_PAUSE: events.Action.PAUSE,
@@ -45,65 +36,6 @@ PHASES = {
 
 def cause(delivery: Delivery[Any]) -> events.Cause:
     return events.Cause(delivery.topic.name, delivery.event_id)
-
-
-def start(message: registry.CampaignStart) -> events.Start:
-    """What a campaign decided by, as its first transition recorded it."""
-    return events.Start(
-        application=value(Application, message.application),
-        revision=message.revision,
-        champion=given(Release, message, "champion"),
-        champion_model=given(Model, message, "champion_model"),
-        ordinal=message.ordinal,
-        promotions=message.promotions,
-        active_campaign_id=message.active_campaign_id,
-        prompt=given(Prompt, message, "prompt"),
-        proposed=given(Release, message, "proposed"),
-        rebuilt=given(Model, message, "rebuilt"),
-        held_out=given(Artifact, message, "held_out"),
-        unmet=message.unmet,
-    )
-
-
-def proposal(event: registry.CampaignRequested) -> Proposal | None:
-    return given(Proposal, event, "proposal")
-
-
-def kind_of(event: registry.CampaignRequested) -> str:
-    if event.proposal.upgrade:
-        return UPGRADE
-    return PROPOSAL if event.HasField("proposal") else OPERATOR
-
-
-def campaign_requested(
-    delivery: Delivery[registry.CampaignRequested], begun: events.Start
-) -> events.Requested:
-    event = delivery.event
-    told = f"requested by {event.requested_by or 'an operator'}"
-    return events.Requested(
-        cause=cause(delivery),
-        campaign_id=event.campaign_id,
-        kind=kind_of(event),
-        collection=event.collection,
-        reason=f"{told}: {event.reason}" if event.reason else told,
-        override_reason=event.override_reason,
-        start=begun,
-    )
-
-
-def retraining_triggered(
-    delivery: Delivery[monitor.RetrainingTriggered], begun: events.Start
-) -> events.Requested:
-    event = delivery.event
-    return events.Requested(
-        cause=cause(delivery),
-        campaign_id=event.campaign_id,
-        kind=RETRAINING,
-        collection=event.collection,
-        reason=f"{event.reason}; {event.new_rows} new rows",
-        override_reason="",
-        start=begun,
-    )
 
 
 def dataset_versioned(

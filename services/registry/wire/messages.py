@@ -31,7 +31,7 @@ from services.registry.ports import (
     KeptPrompt,
     KeptRelease,
 )
-from services.registry.wire.events import OPERATOR
+from services.registry.wire.begin import OPERATOR
 from services.registry.wire.values import message, messages, optional
 
 ROLES = {

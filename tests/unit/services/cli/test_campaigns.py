@@ -1,12 +1,19 @@
-"""`perennial campaign watch`: what it prints while a campaign goes on, and how it ends."""
+"""`perennial campaign`: what is asked for, what is printed meanwhile, and how it ends."""
 
+import json
 from typing import Any
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from typer.testing import CliRunner
 
-from protos.registry.v1.registry_events_pb2 import CampaignTransitioned
-from protos.registry.v1.registry_service_pb2 import Campaign
+from protos.preprocessing.v1.preprocessing_events_pb2 import RowFilter
+from protos.registry.v1.registry_events_pb2 import CampaignTransitioned, Evidence
+from protos.registry.v1.registry_service_pb2 import (
+    Campaign,
+    StartCampaignRequest,
+    StartCampaignResponse,
+)
 from services.cli import campaigns
 from services.cli.commands import app
 
@@ -17,6 +24,10 @@ class Registry:
     def __init__(self, *states: str) -> None:
         self.steps = [CampaignTransitioned(to_state=state, reason="why") for state in states]
         self.looks = 0
+
+    def StartCampaign(self, request: StartCampaignRequest, timeout: float) -> StartCampaignResponse:
+        self.asked = request
+        return StartCampaignResponse(campaign_id="c")
 
     def GetCampaign(self, request: object, timeout: float) -> Campaign:
         self.looks += 1
@@ -44,3 +55,42 @@ def test_each_step_is_told_once_until_the_promotion(monkeypatch: pytest.MonkeyPa
 
 def test_any_other_end_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     assert watch(monkeypatch, "preparing", "rejected").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "only"),
+    [
+        ([], None),
+        (["--since", "2026-09-21"], RowFilter(since=Timestamp(seconds=1_789_948_800))),
+        (
+            ["--until", "2026-09-21T14:13:20", "--segment", "language=de"],
+            RowFilter(until=Timestamp(seconds=1_790_000_000), segment="language=de"),
+        ),
+    ],
+)
+def test_rows_are_asked_for_by_period_and_segment(
+    monkeypatch: pytest.MonkeyPatch, options: list[str], only: RowFilter | None
+) -> None:
+    registry = Registry()
+    monkeypatch.setattr(campaigns, "registry", lambda: registry)
+
+    CliRunner().invoke(app, ["campaign", "start", "-a", "bank", *options])
+
+    assert (registry.asked.only if registry.asked.HasField("only") else None) == only
+
+
+def test_an_interval_is_shown_only_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = Registry("canary")
+    registry.steps[0].evidence.extend(
+        [Evidence(name="alpha", value=0.02), Evidence(name="gain", value=1, lower=-1, upper=3)]
+    )
+    monkeypatch.setattr(campaigns, "registry", lambda: registry)
+
+    shown = CliRunner().invoke(app, ["campaign", "show", "c"], env={"COLUMNS": "200"}).stdout
+    as_json = CliRunner().invoke(app, ["campaign", "show", "c", "--json"]).stdout
+
+    assert "gain 1 [-1, 3]" in shown
+    assert "[0, 0]" not in shown
+    alpha, gain = json.loads(as_json)["transitions"][0]["evidence"]
+    assert "lower" not in alpha
+    assert (gain["lower"], gain["upper"]) == (-1, 3)

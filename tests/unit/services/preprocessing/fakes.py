@@ -1,11 +1,13 @@
 """A preprocessing made of in-memory twins and an in-memory database."""
 
+import io
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 from sqlalchemy.engine import Engine
 
 from libs.artifacts.memory import MemoryStore
@@ -109,8 +111,11 @@ class Bench:
         while self.relay.step():
             pass
 
-    def receive(self, record_id: str, record: Record) -> None:
-        self.broker.produce(RECORD_RECEIVED, RecordReceived(record_id=record_id, record=record))
+    def receive(self, record_id: str, record: Record, at: int = 0) -> None:
+        """``at``: seconds since 1970; 0 is not said."""
+        event = RecordReceived(record_id=record_id, record=record)
+        event.received_at.FromSeconds(at)
+        self.broker.produce(RECORD_RECEIVED, event)
 
     def correct(self, feedback_id: str, version: int, correction: str, **more: object) -> None:
         event = FeedbackJoined(
@@ -122,6 +127,7 @@ class Bench:
             withdrawn=bool(more.get("withdrawn", False)),
         )
         event.labels["group"] = str(more.get("group", ""))
+        event.served_at.FromSeconds(int(str(more.get("served_at", 0))))
         self.broker.produce(FEEDBACK_JOINED, event)
 
     def ask(self, campaign_id: str, **query: object) -> None:
@@ -137,6 +143,12 @@ class Bench:
 
     def rejected(self) -> list[tuple[str, str]]:
         return [(e.record_id, e.code) for e in self.broker.events(RECORD_REJECTED)]
+
+    def trained(self, version: DatasetVersioned) -> dict[str, list[Any]]:
+        """The columns of its training rows."""
+        data = self.store.get(version.train, 10**7)
+        columns: dict[str, list[Any]] = pq.read_table(io.BytesIO(data)).to_pydict()
+        return columns
 
     def versioned(self) -> list[DatasetVersioned]:
         return self.broker.events(DATASET_VERSIONED)

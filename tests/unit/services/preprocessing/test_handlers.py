@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy.exc import OperationalError
 
 from libs.events.topics import RECORD_RECEIVED
 from libs.faults import Retryable
 from protos.ingest.v1.ingest_events_pb2 import Record, RecordKind
+from protos.preprocessing.v1.preprocessing_events_pb2 import RowFilter
 from services.preprocessing.adapters.tables import METADATA
 from services.preprocessing.domain.rows import Side
 
@@ -19,12 +21,12 @@ from .fakes import Bench, case, pair, sqlite_at
 LONG = "You can change the limit in the app under settings, cards, limits, and confirm it twice."
 
 
-def fill(bench: Bench, count: int = 40, collection: str = "") -> None:
+def fill(bench: Bench, count: int = 40, collection: str = "", at: int = 0) -> None:
     for n in range(count):
         text = f"answer number {n} is made of words {n * 7} and {n * 13}"
         label = "a" if n % 2 else "b"
         record = pair(f"question number {n}?", text, label=label, collection=collection)
-        bench.receive(f"{collection}{n:03}", record)
+        bench.receive(f"{collection}{n:03}", record, at)
 
 
 def test_a_repeated_record_changes_nothing() -> None:
@@ -189,6 +191,39 @@ def test_a_dataset_has_the_columns_and_the_manifest_that_names_it() -> None:
     assert version.dataset_digest == version.manifest.sha256
     assert manifest["train"]["sha256"] == version.train.sha256
     assert manifest["train"]["sources"][0]["topic"] == "ingest.record-received.v1"
+
+
+def test_a_dataset_of_a_period_says_so_in_its_manifest_and_has_its_rows_only() -> None:
+    bench = Bench()
+    fill(bench, at=1_000)
+    for number in range(12):
+        bench.correct(f"f{number}", 1, f"it costs {number} and {number * 17}", served_at=5_000)
+    since = Timestamp(seconds=5_000)
+    bench.ask("c1", only=RowFilter(since=since, segment="language=en"))
+    bench.ask("c2", max_train_rows_per_segment=1, always=RowFilter(since=since))
+    bench.ask("c3", only=RowFilter(segment="route=x"))
+
+    bench.run()
+
+    corrections = {row.record_id for row in bench.rows() if row.occurred_at == 5_000.0}
+    trained = [table["record_id"] for table in map(bench.trained, bench.versioned())]
+    stored = json.loads(bench.store.get(bench.versioned()[0].manifest, 2**20))
+    [refused] = bench.refused()
+    assert {*trained[0]} < corrections
+    assert {*trained[0]} < {*trained[1]}
+    assert len(trained[1]) == len(trained[0]) + 1
+    assert stored["query"]["only"] == {"since": 5_000.0, "until": None, "segment": "language=en"}
+    assert "always" not in stored["query"]
+    assert (refused.campaign_id, refused.code) == ("c3", "unknown_segment")
+
+
+def test_a_record_without_a_time_occurred_when_it_was_produced() -> None:
+    bench = Bench()
+    bench.receive("r1", pair("How do I pay?", "With a card."))
+
+    bench.run()
+
+    assert bench.rows()[0].occurred_at > 0
 
 
 def test_the_same_rows_in_another_order_of_requests_give_the_same_digest() -> None:

@@ -43,6 +43,10 @@ def unheard(_: object) -> str:
 class Batch:
     """The states that this process folds, and what the present batch made of them.
 
+    A batch is folded with the detectors' blocks settled together at its end (`Application.waits`).
+    Where something rings, it is folded again from the stored state, block by block: alarms are
+    rare, and so they are told with their event wherever the batch ends.
+
     Between two settlements the states in memory are ahead of the store. A process that dies
     there starts from the store again, with the same records: the offsets that a state has seen
     are stored with it, and so are the events about it.
@@ -50,6 +54,7 @@ class Batch:
     Fields:
         show: what is done with states that were stored, e.g. the gauges.
         most_per_s: answers of one application and second that the detectors take whole.
+        steps: of each application in this batch, with place and offset of their records.
     """
 
     states: States
@@ -59,6 +64,7 @@ class Batch:
     most_per_s: int = MOST_PER_S
     held: dict[str, Application] = field(default_factory=dict)
     changed: dict[str, list[Outcome]] = field(default_factory=dict)
+    steps: dict[str, list[tuple[str, int, Step]]] = field(default_factory=dict)
     followed: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def fold(self, delivery: Delivery[E], name: str, step: Step) -> None:
@@ -67,12 +73,19 @@ class Batch:
         Raises:
             Fatal: the store is away; nothing of the batch may be committed.
         """
-        state = self._held(name)
-        if not state.first(f"{delivery.topic.name}/{delivery.partition}", delivery.offset):
+        place = f"{delivery.topic.name}/{delivery.partition}"
+        try:
+            state = self.held.get(name) or self._load(name)
+        except Retryable as error:
+            # A dead letter here would be a hole in the statistics: stop and start again.
+            raise Fatal(f"the state of {name} cannot be loaded: {error}") from error
+        if not state.first(place, delivery.offset):
             return
-        outcomes = self.changed.setdefault(name, [])
-        outcomes += self._follow(state)
-        outcomes += step(state)
+        if name not in self.changed:
+            self.changed[name], self.steps[name] = self._follow(state), []
+            state.waits, state.rang = state.inquiry.case is None, False
+        self.steps[name].append((place, delivery.offset, step))
+        self.changed[name] += step(state)
 
     def settle(self) -> None:
         """Store every changed state and its events together.
@@ -82,6 +95,8 @@ class Batch:
         """
         for name, outcomes in self.changed.items():
             outcomes.extend(self.held[name].settle())
+            if self.held[name].waits and self.held[name].rang:
+                self.changed[name] = self._fold_again(name)
         if self.changed:
             states = [self.held[name] for name in self.changed]
             self.states.store(states, self._send)
@@ -89,21 +104,26 @@ class Batch:
         for name, outcomes in self.changed.items():
             _tell(name, outcomes)
         self.changed.clear()
+        self.steps.clear()
 
     def forget(self) -> None:
         """Between two batches, when partitions are taken away: states come from the store again."""
         self.held.clear()
         self.followed.clear()
 
-    def _held(self, name: str) -> Application:
-        if name not in self.held:
-            try:
-                self.held[name] = self.states.load(name) or Application(name)
-            except Retryable as error:
-                # A dead letter here would be a hole in the statistics: stop and start again.
-                raise Fatal(f"the state of {name} cannot be loaded: {error}") from error
-            self.held[name].most_per_s = self.most_per_s
-        return self.held[name]
+    def _load(self, name: str) -> Application:
+        state = self.held[name] = self.states.load(name) or Application(name)
+        state.most_per_s = self.most_per_s
+        return state
+
+    def _fold_again(self, name: str) -> list[Outcome]:
+        state = self._load(name)
+        self.followed.pop(name, None)
+        outcomes = self._follow(state)
+        for place, offset, step in self.steps[name]:
+            if state.first(place, offset):
+                outcomes += step(state)
+        return outcomes + state.settle()
 
     def _follow(self, state: Application) -> list[Outcome]:
         table, applied = self.routing.get(state.name), self.applied.get(state.name)

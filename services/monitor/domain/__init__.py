@@ -2,7 +2,7 @@
 
 What comes in, and what goes out
     ``generation``   an answer, and what was said about it
-    ``sample``       what the detectors are given, and what they say
+    ``sample``, ``sampling``  what the detectors are given, and what they say
     ``outcome``      what an application declares, and what folding its records can say
     ``application``  all of it for one application, folded record by record
     ``release``      one release: its minutes, its service levels, its watch
@@ -17,7 +17,7 @@ Cells
 
 Detectors
     ``detector``     the conformal Shiryaev-Roberts e-detector over one partition
-    ``bets``, ``ranking``, ``draws``  its densities on [0, 1], its p-values, their ties
+    ``bets``, ``form``, ``ranking``, ``draws``  its densities on [0, 1], its p-values, their ties
     ``kernel``, ``features``  conformal tests of a learned direction, for thin changes close by
     ``fixed``, ``ball``  a fixed reference, for a promise about this very one
     ``signal``, ``panel``  one named signal and its budget; all of a release

@@ -21,8 +21,8 @@ from services.monitor.domain.pace import Pace
 from services.monitor.domain.ratings import opinion
 from services.monitor.domain.recent import Recent, fingerprint, recent
 from services.monitor.domain.release import Release
-from services.monitor.domain.sample import Alarm, Sample
-from services.monitor.domain.strata import season
+from services.monitor.domain.sample import Alarm
+from services.monitor.domain.sampling import sampled
 from services.monitor.domain.watch import FORM, Watch, watch
 
 GENERATIONS: Final = 8192
@@ -46,6 +46,9 @@ class Application:
             judged, unjudged: answers since.
         touched: releases that changed since the state was stored.
         most_per_s: answers of a second that the detectors take whole.
+        waits: the detectors' blocks are settled together, by `settle`: quicker, and the same as
+            long as nothing rings. rang: something did, so what was folded since is to be folded
+            again without waiting.
     """
 
     name: str
@@ -67,6 +70,8 @@ class Application:
     inquiry: Inquiry = field(default_factory=Inquiry)
     touched: set[str] = field(init=False, default_factory=set)
     most_per_s: int = field(init=False, default=MOST_PER_S)
+    waits: bool = field(init=False, default=False)
+    rang: bool = field(init=False, default=False)
 
     def first(self, place: str, offset: int) -> bool:
         """Whether this record was not folded before; from now on it was."""
@@ -138,8 +143,7 @@ class Application:
 
     def settle(self) -> list[Outcome]:
         """Round off before the state is stored; the evidence of what changed in the rollouts."""
-        for digest in self.touched:
-            self.releases[digest].settle()
+        self._round_off()
         found: list[Outcome] = []
         for campaign, state in self.canaries.items():
             if state.shadow.changed:
@@ -148,6 +152,10 @@ class Application:
                 found.append(Evidence(campaign, "canary", state.canary, state.comparison))
             state.shadow.changed = state.canary.changed = False
         return found
+
+    def _round_off(self) -> None:
+        for digest in self.touched:
+            self.rang = self.releases[digest].settle() or self.rang
 
     def _observe(self, release: Release, generation: Generation, now: float) -> list[Outcome]:
         if generation.role != "champion" or generation.outcome != "answered":
@@ -158,7 +166,7 @@ class Application:
         if release.watch is None or release.watch.form != FORM:
             release.watch = self._watch(generation.release)
         self.inquiry.wait(generation.release)
-        alarms = release.watch.observe(_sample(generation, release.watch))
+        alarms = release.watch.observe(sampled(generation, release.watch), self.waits)
         mine = self._mine(generation.release)
         if mine and release.watch.watching:
             self.decision.serve(min(generation.served_at, now))
@@ -179,6 +187,7 @@ class Application:
         return self._ring(release, alarm, mine, now)
 
     def _ring(self, release: Release, alarm: Alarm, mine: bool, now: float) -> list[Outcome]:
+        self.rang = True
         event_id = drift_event_id(self.name, alarm)
         if mine:
             self.decision.ring(alarm, event_id)
@@ -260,34 +269,12 @@ class Application:
         return self.canaries[campaign]
 
     def _release(self, digest: str) -> Release:
-        self.touched.add(digest)
         if digest not in self.releases:
+            self._round_off()  # one of those that wait may be forgotten
             self.releases[digest] = Release()
-            forgotten = _forget(self.releases, RELEASES, self.champion)
-            self.touched -= forgotten
+            self.touched -= _forget(self.releases, RELEASES, self.champion)
+        self.touched.add(digest)
         return self.releases[digest]
-
-
-def _sample(generation: Generation, under: Watch) -> Sample:
-    timed, labels = under.timed and not generation.cached, generation.labels
-    return Sample(
-        generation_id=generation.generation_id,
-        episode=generation.episode or generation.generation_id,
-        prompt=generation.prompt,
-        vector=generation.vector,
-        logprob=generation.logprob,
-        language=generation.language,
-        refused=generation.refused,
-        guard_verdict=generation.guard_verdict,
-        finish_reason=generation.finish_reason,
-        served_model=generation.response_model,
-        latency_s=generation.latency_s if timed else float("nan"),
-        retrieval_score=generation.retrieval_score,
-        cost=generation.cost,
-        labels={name: labels[name] for name in under.labels if name in labels},
-        stratum=season(generation.served_at) if under.seasonal else "",
-        at=generation.served_at,
-    )
 
 
 def _forget(kept: dict[str, Canary] | dict[str, Release], most: int, spared: str) -> set[str]:

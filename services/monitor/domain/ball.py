@@ -80,8 +80,8 @@ class RIPrSR:
     seen: Floats
     blocks: int = 0
 
-    def update(self, block: Cells) -> None:
-        """Fold one block of ``(10,)`` cells."""
+    def update(self, block: Cells) -> float:
+        """Fold one block of ``(10,)`` cells; the statistic at its end."""
         prior = PRIOR_EVENTS * self.ball.centre
         totals = self.seen.sum(axis=1, keepdims=True) + PRIOR_EVENTS
         logs = np.log(projected((self.seen + prior) / totals, self.ball))
@@ -90,6 +90,7 @@ class RIPrSR:
         self.log_values = np.minimum(np.logaddexp(self.log_values, 0.0) + gains, LOG_CEILING)
         self._remember(block)
         self.blocks += 1
+        return self.log_statistic
 
     @property
     def log_statistic(self) -> float:

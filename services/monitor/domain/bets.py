@@ -22,6 +22,7 @@ WIDEST = 1 / 16
 LEAST_SHARE = 1e-12
 
 _PARTS = np.array(CONTAMINATIONS)[:, None, None]
+_LOG_OUTSIDE = np.log1p(-np.array(CONTAMINATIONS))
 
 Masks = NDArray[np.float64]
 
@@ -70,18 +71,18 @@ def plug_in(widths: Floats, seen: Floats, landed: Floats) -> Floats:
     ``q_b / width_b``.
 
     Args:
-        widths: ``(D, P)``, each row summing to 1; 0 where there is no piece.
-        seen: ``(D, H, P)`` N, decayed counts of hit pieces.
-        landed: ``(D, P)`` how many of the block's p-values fell into each piece.
+        widths: ``(..., P)``, each row summing to 1; 0 where there is no piece.
+        seen: ``(..., H, P)`` N, decayed counts of hit pieces.
+        landed: ``(..., P)`` how many of the block's p-values fell into each piece.
     Returns:
-        ``(D, H)`` log e-values of one block.
+        ``(..., H)`` log e-values of one block.
     """
-    apart = np.maximum(widths, LEAST_SHARE)[:, None, :]
-    events = seen.sum(axis=2, keepdims=True)
+    apart = np.maximum(widths, LEAST_SHARE)[..., None, :]
+    events = seen.sum(axis=-1, keepdims=True)
     ratios = (seen / apart + PRIOR_EVENTS) / (events + PRIOR_EVENTS)
-    means = (ratios @ widths[:, :, None])[:, :, 0]
-    logs = (np.log(ratios) @ landed[:, :, None])[:, :, 0]
-    return np.asarray(logs - landed.sum(axis=1)[:, None] * np.log(means))
+    means = (ratios @ widths[..., None])[..., 0]
+    logs = (np.log(ratios) @ landed[..., None])[..., 0]
+    return np.asarray(logs - landed.sum(axis=-1)[..., None] * np.log(means))
 
 
 def contamination(widths: Floats, sets: Masks) -> Floats:
@@ -100,7 +101,11 @@ def contamination(widths: Floats, sets: Masks) -> Floats:
 
 
 def static(inside: Floats, sets: Masks, landed: Floats) -> Floats:
-    """`contamination`'s log e-values of a block, ``(D, 3 S)``; as `plug_in`."""
-    fell = (sets @ landed[:, :, None])[:, :, 0]
-    found = fell * inside + (landed.sum(axis=1)[:, None] - fell) * np.log1p(-_PARTS)
-    return np.asarray(found.transpose(1, 0, 2).reshape(len(landed), -1))
+    """`contamination`'s log e-values of a block, ``(..., 3 S)``; as `plug_in`."""
+    fell = (sets @ landed[..., None])[..., 0]
+    missed = landed.sum(axis=-1)[..., None] - fell
+    found = [
+        fell * odds + missed * log_outside
+        for odds, log_outside in zip(inside, _LOG_OUTSIDE, strict=True)
+    ]
+    return np.concatenate(found, axis=-1)

@@ -1,4 +1,4 @@
-"""Ten watched events with their cells, as the signals take them."""
+"""Watched events with their cells, as the signals take them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from services.monitor.domain.signal import Full, Signal
 class Block:
     """
     Fields:
-        cells: ``(C, 10)``, -1 where an event says nothing to a column.
-        vectors: ``(10, d)`` unit vectors.
+        cells: ``(C, 10 m)``, -1 where an event says nothing to a column.
+        vectors: ``(10 m, d)`` unit vectors.
     """
 
     held: Held
@@ -24,7 +24,7 @@ class Block:
     vectors: Vectors
 
     def offer(self, signals: Sequence[Signal], strata: Cells) -> list[Full]:
-        """Give the events, of ``(10,)`` strata, to the signals of what was held."""
+        """Give the events, of ``(10 m,)`` strata, to the signals of what was held."""
         inside = self.cells >= 0
         whole: Flags = np.all(inside, axis=1)
         full: list[Full] = []

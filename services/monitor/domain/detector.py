@@ -33,17 +33,18 @@ contaminations of 3, 10 and 30 % (`bets`). State: about 2 kB.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from itertools import pairwise
 
 import numpy as np
 
 from services.monitor.domain import bets
 from services.monitor.domain.draws import Draws
+from services.monitor.domain.form import form
 from services.monitor.domain.partition import Cells, Floats
 from services.monitor.domain.ranking import indicators, p_values
 
 BLOCK = 10
+AT_ONCE = 32
+"""Blocks whose arrays are made at once: more are slower, for they leave the processor's cache."""
 LOG_CEILING = 200.0
 
 
@@ -126,20 +127,31 @@ def settle(
     cells: Cells,
     strata: Cells,
     among: Sequence[PartitionCTM] = (),
-) -> None:
-    """Fold one block of each of D detectors at once: numpy's calls are dear, their length is not.
+) -> Floats:
+    """Fold m blocks of each of D detectors at once: numpy's calls are dear, their length is not.
 
     Smaller partitions are filled up with cells of width 0.
 
     Args:
-        cells, strata: ``(D, 10)``.
+        cells, strata: ``(D, 10 m)``.
         among: these and the ones that join them in other blocks, in an order that lasts.
+    Returns:
+        ``(D, m)`` statistics at the end of each block, the same as of one block after another.
     """
     among = among or detectors
     stack = detectors[0].stack
     if stack is None or not stack.holds(among):
         stack = _Stack(among)
-    stack.settle(detectors, cells, strata)
+    size, step = len(detectors), AT_ONCE * BLOCK
+    found = [
+        stack.settle(
+            detectors,
+            cells[:, start : start + step].reshape(size, -1, BLOCK),
+            strata[:, start : start + step].reshape(size, -1, BLOCK),
+        )
+        for start in range(0, cells.shape[1], step)
+    ]
+    return np.concatenate(found, axis=1)
 
 
 class _Stack:
@@ -153,9 +165,8 @@ class _Stack:
         widths: ``(D, P)`` of the pieces; edges: ``(D, 1, P)`` where they end, 2 for the last.
         sets: ``(D, S, P)`` of pieces that static bets are on, zeros where there is none; odds: of
             these bets (`bets.contamination`).
-        seen: ``(D, H, P)``; lately: ``(2, D, most)`` recent and expected.
+        seen: ``(D, H, P)``; lately: ``(D, 2, most)`` recent and expected.
         values: ``(D, 4 + 3 S)`` of the bets.
-        places: ``(D, 1)`` numbers of the detectors.
     """
 
     __slots__ = (
@@ -165,7 +176,6 @@ class _Stack:
         "lately",
         "members",
         "odds",
-        "places",
         "seen",
         "sets",
         "values",
@@ -173,18 +183,17 @@ class _Stack:
     )
 
     def __init__(self, detectors: Sequence[PartitionCTM]) -> None:
-        self.form = _form(tuple((len(found.shares), found.ordered) for found in detectors))
+        self.form = form(tuple((len(found.shares), found.ordered) for found in detectors))
         size, most = len(detectors), self.form.most
         cut = [bets.pieces(found.shares, found.ordered) for found in detectors]
         finest = max(len(widths) for widths, _ in cut)
         tables = max(len(found.counts) for found in detectors)
         self.members = list(detectors)
-        self.places = np.arange(size)[:, None]
         self.counts = np.zeros((size, tables, most))
         self.widths, self.edges = np.zeros((size, finest)), np.full((size, 1, finest), 2.0)
         self.sets = np.zeros((size, self.form.broad, finest))
         self.seen = np.zeros((size, len(bets.HALF_LIVES), finest))
-        self.lately = np.zeros((2, size, most))
+        self.lately = np.zeros((size, 2, most))
         self.values = np.full(self.form.stakes.shape, -np.inf)
         for place, found in enumerate(detectors):
             self._take(place, found, *cut[place])
@@ -196,31 +205,36 @@ class _Stack:
             for found, known in zip(detectors, self.members, strict=True)
         )
 
-    def settle(self, detectors: Sequence[PartitionCTM], cells: Cells, strata: Cells) -> None:
-        """Fold one block of some of the members, in their order."""
-        at = self._at(detectors)
-        form, places, widths = self.form, self.places[at], self.widths[at]
-        rows = self.counts[places, strata]
-        draws = np.array([found.draws.of(found.blocks) for found in detectors])
-        p = p_values(rows, cells, strata, draws)
-        hits = (self.edges[at] <= p[:, :, None]).sum(axis=2)
-        pieces = indicators(widths.shape[1]).take(hits, axis=0)
-        landed = pieces.sum(axis=1)
-        gains = [
-            bets.plug_in(widths, self.seen[at], landed),
-            bets.static(self.odds[:, at], self.sets[at], landed),
+    def settle(self, detectors: Sequence[PartitionCTM], cells: Cells, strata: Cells) -> Floats:
+        """Fold ``(D, m, 10)`` events of some of the members, in their order; ``(D, m)`` logs."""
+        at, blocks = self._at(detectors), cells.shape[1]
+        form, widths = self.form, self.widths[at, None]
+        rows = self._ranked_among(at, cells, strata)
+        draws = [
+            found.draws.of(found.blocks + block) for found in detectors for block in range(blocks)
         ]
-        grown = np.log1p(np.exp(self.values[at])) + np.concatenate(gains, axis=1)
-        values = self.values[at] = np.minimum(grown, LOG_CEILING)
-        self._count(at, cells, pieces, rows)
-        np.add.at(self.counts, (places, strata, cells), 1.0)
-        logs = np.log((np.exp(values) * form.stakes[at]).sum(axis=1)).tolist()
-        for found, value in zip(detectors, logs, strict=True):
+        flat = (-1, BLOCK)
+        p = p_values(
+            rows.reshape(*flat, form.most),
+            cells.reshape(flat),
+            strata.reshape(flat),
+            np.array(draws),
+        ).reshape(cells.shape)
+        hits = (self.edges[at, None] <= p[..., None]).sum(axis=3)
+        pieces = indicators(widths.shape[2]).take(hits, axis=0)
+        landed = pieces.sum(axis=2)
+        gains = [
+            bets.plug_in(widths, self._fade(at, cells, pieces, rows), landed),
+            bets.static(self.odds[:, at, None], self.sets[at, None], landed),
+        ]
+        logs = self._gain(at, np.concatenate(gains, axis=2))
+        for found, value in zip(detectors, logs[:, -1].tolist(), strict=True):
             found.value = value
-            found.blocks += 1
+            found.blocks += blocks
         kept = self.values.take(form.kept)
         for found, own in zip(self.members, form.parts, strict=True):
             found.log_values = kept[own]
+        return logs
 
     def _at(self, detectors: Sequence[PartitionCTM]) -> slice | list[int]:
         if len(detectors) == len(self.members):
@@ -228,18 +242,44 @@ class _Stack:
         number = {id(found): place for place, found in enumerate(self.members)}
         return [number[id(found)] for found in detectors]
 
-    def _count(self, at: slice | list[int], cells: Cells, pieces: Floats, rows: Floats) -> None:
-        """Add a block's pieces and events, and the ``(D, 10, most)`` rows of their strata."""
+    def _ranked_among(self, at: slice | list[int], cells: Cells, strata: Cells) -> Floats:
+        """``(D, m, 10, most)`` counts of each event's stratum before its block; then they count."""
+        size, blocks, _ = cells.shape
+        tables, most = self.counts.shape[1:]
+        number, block = np.arange(size)[:, None, None], np.arange(blocks)[:, None]
+        places = ((number * blocks + block) * tables + strata) * most + cells
+        came = np.bincount(places.ravel(), minlength=size * blocks * tables * most)
+        up_to = came.reshape(size, blocks, tables, most).cumsum(axis=1)
+        known = self.counts[at, None]
+        before = np.concatenate([known, known + up_to[:, :-1]], axis=1)
+        self.counts[at] += up_to[:, -1]
+        return np.asarray(before[number, block, strata])
+
+    def _fade(self, at: slice | list[int], cells: Cells, pieces: Floats, rows: Floats) -> Floats:
+        """Add the blocks' pieces and events, and the rows of their strata; ``(D, m, H, P)`` seen
+        before each block."""
         weights, fading = bets.fading(BLOCK)
-        self.seen[at] = self.seen[at] * fading + weights @ pieces
         came = weights[0] @ indicators(self.form.most).take(cells, axis=0)
-        expected = weights[0] @ (rows / np.maximum(rows.sum(axis=2, keepdims=True), 1.0))
-        self.lately[:, at] = self.lately[:, at] * fading[0] + np.array([came, expected])
+        expected = weights[0] @ (rows / np.maximum(rows.sum(axis=3, keepdims=True), 1.0))
+        both = np.stack([came, expected], axis=2)
+        self.lately[at] = _faded(self.lately[at], both, fading[0])[:, -1]
+        seen = _faded(self.seen[at], weights @ pieces, fading)
+        self.seen[at] = seen[:, -1]
+        return seen[:, :-1]
+
+    def _gain(self, at: slice | list[int], gains: Floats) -> Floats:
+        """Fold the blocks' ``(D, m, J)`` log e-values; ``(D, m)`` logs of the weighted sums."""
+        known, values = self.values[at], np.empty_like(gains)
+        for block in range(gains.shape[1]):
+            grown = np.log1p(np.exp(known)) + gains[:, block]
+            known = values[:, block] = np.minimum(grown, LOG_CEILING)
+        self.values[at] = known
+        return np.asarray(np.log((np.exp(values) * self.form.stakes[at, None]).sum(axis=2)))
 
     def _take(self, place: int, found: PartitionCTM, widths: Floats, sets: Floats) -> None:
         (tables, size), cut = found.counts.shape, len(widths)
         counts, seen = self.counts[place, :tables, :size], self.seen[place, :, :cut]
-        recent, expected = self.lately[:, place, :size]
+        recent, expected = self.lately[place, :, :size]
         counts[:], seen[:] = found.counts, found.seen
         recent[:], expected[:] = found.recent, found.expected
         self.widths[place, :cut], self.sets[place, : len(sets), :cut] = widths, sets
@@ -249,42 +289,10 @@ class _Stack:
         found.stack = self
 
 
-@dataclass(frozen=True, slots=True)
-class _Form:
-    """How detectors of several sizes lie in one array.
-
-    Fields:
-        most: the largest K; broad: the largest S.
-        stakes: ``(D, 4 + 3 S)`` of the bets; 0 where there is none.
-        kept: flat places of all bets among those; parts: each detector's part of ``kept``.
-    """
-
-    most: int
-    broad: int
-    stakes: Floats
-    kept: Cells
-    parts: list[slice]
-
-
-@lru_cache(maxsize=4096)
-def _form(kinds: tuple[tuple[int, bool], ...]) -> _Form:
-    most = max(size for size, _ in kinds)
-    sizes = [len(bets.suspects(size, ordered)) for size, ordered in kinds]
-    broad = max(sizes)
-    plug_in, parts = len(bets.HALF_LIVES), len(bets.CONTAMINATIONS)
-    stakes = np.zeros((len(kinds), plug_in + parts * broad))
-    kept: list[Cells] = []
-    for place, (size, ordered) in enumerate(kinds):
-        mine = sizes[place]
-        static = [plug_in + part * broad + np.arange(mine) for part in range(parts)]
-        own = np.concatenate([np.arange(plug_in), *static])
-        stakes[place, own] = np.exp(bets.log_weights(size, ordered))
-        kept.append(place * stakes.shape[1] + own)
-    ends = np.cumsum([0, *map(len, kept)]).tolist()
-    return _Form(
-        most=most,
-        broad=broad,
-        stakes=stakes,
-        kept=np.concatenate(kept),
-        parts=[slice(*pair) for pair in pairwise(ends)],
-    )
+def _faded(before: Floats, came: Floats, fading: Floats) -> Floats:
+    """``(D, m + 1, ...)`` what fades by the block, from ``(D, ...)`` and ``(D, m, ...)`` new."""
+    found = np.empty((len(came), came.shape[1] + 1, *came.shape[2:]))
+    found[:, 0] = before
+    for block in range(came.shape[1]):
+        found[:, block + 1] = found[:, block] * fading + came[:, block]
+    return found

@@ -155,26 +155,28 @@ class Fit:
                 found.append(Column(kind.name, bins.labels, bins.shares, True))
         return found
 
-    def assign(self, table: Table) -> Cells:
-        """``(C, n)`` cells, -1 where the sample says nothing to the column."""
+    def assign(self, table: Table, at_once: int = 0) -> Cells:
+        """``(C, n)`` cells, -1 where the sample says nothing to the column; ``at_once`` as in
+        `product`."""
         size = len(table)
         found: list[Cells] = []
         unfamiliar: Flags | None = None
         if self.embedding is not None:
-            distances = self.embedding.distances(table.vectors)
-            found = [self.embedding.clusters(table.vectors), self.embedding.bins(distances)]
+            distances = self.embedding.distances(table.vectors, at_once)
+            clusters = self.embedding.clusters(table.vectors, at_once)
+            found = [clusters, self.embedding.bins(distances)]
             unfamiliar = distances > self.embedding.familiar
         given = inputs(table.vectors, table.numbers["length"]) if self.residuals else None
         for kind in self.started:
             if kind.form == "embedding":
                 continue
-            cells = self._cells(kind, table, given)
+            cells = self._cells(kind, table, given, at_once)
             if kind.familiar and unfamiliar is not None:
                 cells[unfamiliar] = -1
             found.append(cells)
         return np.array(found, np.int64).reshape(-1, size)
 
-    def _cells(self, kind: Kind, table: Table, given: Floats | None) -> Cells:
+    def _cells(self, kind: Kind, table: Table, given: Floats | None, at_once: int) -> Cells:
         if kind.form == "word":
             return self.words[kind.name].cells(table.words.get(kind.name) or [""] * len(table))
         numbers = table.numbers.get(kind.name, np.full(len(table), np.nan))
@@ -182,7 +184,7 @@ class Fit:
             cells = self.scalars[kind.name].bins(numbers)
         else:
             assert given is not None
-            cells = self.residuals[kind.name].bins(given, numbers)
+            cells = self.residuals[kind.name].bins(given, numbers, at_once)
         cells[~np.isfinite(numbers)] = -1
         return cells
 

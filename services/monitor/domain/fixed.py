@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.monitor.domain.ball import DELTA, RIPrSR, ball_detector
+from services.monitor.domain.detector import BLOCK
 from services.monitor.domain.partition import Cells, Floats
 
 
@@ -25,11 +26,10 @@ class FixedReference:
     def calibrate(self, cells: Cells, strata: Cells) -> None:
         self.reference += np.bincount(cells, minlength=len(self.reference))
 
-    def settle(self, cells: Cells, strata: Cells) -> float:
-        if self.inner is None:
-            self.inner = ball_detector(self.reference, self.ordered, self.delta)
-        self.inner.update(cells)
-        return self.statistic()
+    def settle(self, cells: Cells) -> Floats:
+        """Fold ``(10 m,)`` cells; ``(m,)`` statistics at the ends of the blocks."""
+        inner = self.inner = self.inner or ball_detector(self.reference, self.ordered, self.delta)
+        return np.array([inner.update(block) for block in cells.reshape(-1, BLOCK)])
 
     def statistic(self) -> float:
         return -np.inf if self.inner is None else self.inner.log_statistic

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from services.monitor.domain.detector import BLOCK
 from services.monitor.domain.fitting import MEAN_LOGPROB, Flags, Table
 from services.monitor.domain.partition import Cells, unit
 from services.monitor.domain.sample import Sample
@@ -27,6 +28,7 @@ class Held:
 
     Fields:
         near: which ones are near copies of an earlier one.
+        room: where the vectors are, with some to spare.
     """
 
     vectors: NDArray[np.float16] = field(default_factory=lambda: np.zeros((0, 0), np.float16))
@@ -37,11 +39,20 @@ class Held:
     strata: list[str] = field(default_factory=list)
     labels: list[list[str]] = field(default_factory=list)
     near: list[bool] = field(default_factory=list)
+    room: NDArray[np.float16] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self.room = self.vectors
 
     def add(self, sample: Sample, vector: NDArray[np.float16], near: bool) -> None:
         if len(vector):
-            row = vector[None, :]
-            self.vectors = np.concatenate([self.vectors, row]) if self.generations else row
+            size = len(self.vectors)
+            if size == len(self.room):
+                self.room = np.empty((2 * size + BLOCK, len(vector)), np.float16)
+                if size:
+                    self.room[:size] = self.vectors
+            self.room[size] = vector
+            self.vectors = self.room[: size + 1]
         self.numbers.append(_numbers(sample))
         self.words.append(_words(sample))
         self.generations.append(sample.generation_id)
@@ -49,6 +60,13 @@ class Held:
         self.strata.append(sample.stratum)
         self.labels.append(_labels(sample))
         self.near.append(near)
+
+    def cut(self, size: int) -> tuple["Held", "Held"]:
+        """The first samples, and the others."""
+        if size == len(self.generations):
+            return self, Held()
+        columns = [getattr(self, each.name) for each in fields(self) if each.init]
+        return Held(*(each[:size] for each in columns)), Held(*(each[size:] for each in columns))
 
     def table(self) -> Table:
         numbers = np.array(self.numbers, np.float64).reshape(-1, len(NUMBERS))

@@ -89,8 +89,15 @@ class Intake:
             del self.rows[0], self.strata[0]
         del self.generations[:-BLOCK], self.prompts[:-BLOCK]
 
+    def cut(self, size: int) -> tuple["Intake", "Intake"]:
+        """The first events, and the others."""
+        left = len(self.generations) - (len(self.rows) - size)
+        first = self.rows[:size], self.strata[:size], self.generations[:left], self.prompts[:left]
+        rest = self.rows[size:], self.strata[size:], self.generations[left:], self.prompts[left:]
+        return Intake(*first), Intake(*rest)
+
     def offer(self, signals: Sequence[Signal], strata: Cells) -> list[Full]:
-        """Give the block, ``(10,)`` strata, to those of the signals that watch the intake."""
+        """Give the events, of ``(n,)`` strata, to those of the signals that watch the intake."""
         cells = np.array(self.rows, np.int64).T
         mine = [signal for signal in signals if signal.intake]
         offered = [(each, each.offer(cells[each.columns], strata)) for each in mine]

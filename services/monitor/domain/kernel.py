@@ -173,8 +173,12 @@ class KernelCTM:
     def __post_init__(self) -> None:
         self.draws = Draws(self.seed, BLOCK)
 
-    def update(self, block: Vectors) -> None:
-        """Fold one block of ``(10, d)`` unit vectors."""
+    def update(self, vectors: Vectors) -> Floats:
+        """Fold ``(10 m, d)`` unit vectors; ``(m,)`` statistics at the ends of the blocks."""
+        starts = range(0, len(vectors), BLOCK)
+        return np.array([self._fold(vectors[start : start + BLOCK]) for start in starts])
+
+    def _fold(self, block: Vectors) -> float:
         points = self.features(block)
         draws = self.draws.of(self.blocks)[: len(points)]
         for chain in self.chains:
@@ -186,6 +190,7 @@ class KernelCTM:
             unusual = self.features.unusual(points, similar)
         self.lately = (self.lately + points)[-WINDOW:]
         self.unusual = np.concatenate([self.unusual, unusual])[-WINDOW:]
+        return self.log_statistic
 
     @property
     def log_statistic(self) -> float:

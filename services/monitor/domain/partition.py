@@ -49,17 +49,32 @@ class EmbeddingCells:
         marks.append(f"distance > {self.edges[-1]:.3f}")
         return [f"cluster {cell}" for cell in range(len(self.centres))], marks
 
-    def clusters(self, vectors: Vectors) -> Cells:
-        """``(n, d)`` unit vectors -> ``(n,)`` nearest centre."""
+    def clusters(self, vectors: Vectors, at_once: int = 0) -> Cells:
+        """``(n, d)`` unit vectors -> ``(n,)`` nearest centre; ``at_once`` as in `product`."""
         squares = (self.centres**2).sum(axis=1)
-        return np.asarray(np.argmin(squares - 2.0 * vectors @ self.centres.T, axis=1), np.int64)
+        similar = product(2.0 * vectors, self.centres.T, at_once)
+        return np.asarray(np.argmin(squares - similar, axis=1), np.int64)
 
-    def distances(self, vectors: Vectors) -> Floats:
+    def distances(self, vectors: Vectors, at_once: int = 0) -> Floats:
         """``(n, d)`` unit vectors -> ``(n,)`` mean cosine distance to the nearest rows."""
-        return _nearest(vectors @ self.rows.T)
+        return _nearest(product(vectors, self.rows.T, at_once))
 
     def bins(self, distances: Floats) -> Cells:
         return np.searchsorted(self.edges, distances, side="left").astype(np.int64)
+
+
+def product(
+    rows: NDArray[np.floating], matrix: NDArray[np.floating], at_once: int = 0
+) -> NDArray[np.floating]:
+    """``rows @ matrix``, ``at_once`` of the ``(n, d)`` rows at a time; 0: all.
+
+    The last bits depend on how many are multiplied together: what is to be the same however
+    events are cut into batches is multiplied by the block.
+    """
+    if not at_once or len(rows) <= at_once:
+        return np.asarray(rows @ matrix)
+    blocks = rows.reshape(-1, at_once, rows.shape[1])
+    return np.asarray(blocks @ matrix).reshape(len(rows), *matrix.shape[1:])
 
 
 def unit(vectors: NDArray[np.floating]) -> Vectors:

@@ -64,7 +64,8 @@ class Release:
         self.ratings = self.ratings or ratings(application, feedback.release)
         return self.ratings.observe(feedback, rating, drift)
 
-    def settle(self) -> None:
-        """Before the state is stored or shown."""
+    def settle(self) -> bool:
+        """Before the state is stored or shown; as `Watch.settle`."""
         self.windows.settle()
         self.ledger.settle()
+        return self.watch is not None and self.watch.settle()

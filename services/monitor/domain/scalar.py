@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from services.monitor.domain.partition import Cells, Floats, Vectors, shares
+from services.monitor.domain.partition import Cells, Floats, Vectors, product, shares
 
 SCALAR_BINS = 8
 COMPONENTS = 32
@@ -91,11 +91,11 @@ class ResidualBins:
         count = len(self.edges) + 1
         return [f"residual bin {place + 1} of {count}" for place in range(count)]
 
-    def bins(self, given: Floats, numbers: Floats) -> Cells:
-        """``(n, d + 1)`` and ``(n,)`` -> ``(n,)`` bin of the residual."""
-        explained = (given - self.mean) @ self.slope
+    def bins(self, given: Floats, numbers: Floats, at_once: int = 0) -> Cells:
+        """``(n, d + 1)`` and ``(n,)`` -> ``(n,)`` bin of the residual, made as `product` says."""
+        explained = product(given - self.mean, self.slope, at_once)
         if not np.isfinite(explained).all():
-            explained = _centred(given, self.mean) @ self.slope
+            explained = product(_centred(given, self.mean), self.slope, at_once)
         residuals = numbers - self.level - explained
         return np.asarray(self.edges.searchsorted(residuals, side="right"), np.int64)
 

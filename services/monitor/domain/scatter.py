@@ -6,6 +6,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from services.monitor.domain.detector import BLOCK
+from services.monitor.domain.partition import product
+
 POINTS: Final = 400
 
 Plane = NDArray[np.float32]
@@ -26,10 +29,11 @@ class Scatter:
     added: int = 0
 
     def add(self, rows: Plane, reference: Plane) -> None:
-        """Project ``(n, d)`` unit vectors, n up to 400, on the axes of the reference's."""
+        """Project ``(n, d)`` unit vectors on the axes of the reference's, by the block of ten."""
         if not self.axes.size:
             self.axes = principal(reference)
-        self.points[(self.added + np.arange(len(rows))) % POINTS] = rows @ self.axes.T
+        places = (self.added + np.arange(len(rows))) % POINTS
+        self.points[places[-POINTS:]] = product(rows, self.axes.T, BLOCK)[-POINTS:]
         self.added += len(rows)
 
     def latest(self) -> Plane:

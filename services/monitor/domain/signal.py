@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from services.monitor.domain.detector import BLOCK, PartitionCTM, detector
-from services.monitor.domain.detector import settle as settle_block
+from services.monitor.domain.detector import settle as settle_blocks
 from services.monitor.domain.fixed import FixedReference, fixed
 from services.monitor.domain.kernel import KernelCTM
 from services.monitor.domain.partition import Cells, Floats, Vectors
@@ -111,7 +111,8 @@ class Signal:
         0 stands for everything up to 1, as it is before the first block.
         """
         known = [channel.detector.statistic() for channel in self.channels]
-        return max(0.0, weighed(known, self.learned.log_statistic if self.learned else None))
+        learned = self.learned.log_statistic if self.learned else None
+        return max(0.0, float(weighed(known, learned)))
 
     @property
     def margin(self) -> float:
@@ -158,12 +159,12 @@ class Signal:
         vectors: Vectors | None = None,
         inside: NDArray[np.bool_] | None = None,
     ) -> int | None:
-        """Take at most ten events as `watch` does, without settling.
+        """Take events as `watch` does, any number of them, without settling.
 
         Args:
             inside: ``(n,)`` which ones are for this signal; None: all of them.
         Returns:
-            The place of the event that completed a block, which must be settled now.
+            The place of the event that completed a block, which is to be settled.
         """
         if inside is not None:
             chosen = np.flatnonzero(inside)
@@ -201,62 +202,79 @@ class Signal:
             more = np.concatenate([self.waiting, vectors]) if self.waiting.size else vectors
             self.waiting = more
 
-    def take(self) -> Cells:
-        """``(channels + 1, 10)`` cells and strata of the block that is complete."""
-        block, self.pending = self.pending[:, :BLOCK], self.pending[:, BLOCK:]
-        if self.learned is not None:
-            vectors, self.waiting = self.waiting[:BLOCK], self.waiting[BLOCK:]
-            self.learned.update(vectors)
-        return block
+    def take(self) -> tuple[Cells, Floats | None]:
+        """``(channels + 1, 10 m)`` cells and strata of the complete blocks, and the learned
+        channel's ``(m,)`` values if there is one."""
+        size = self.pending.shape[1] // BLOCK * BLOCK
+        blocks, self.pending = self.pending[:, :size], self.pending[:, size:]
+        if self.learned is None:
+            return blocks, None
+        vectors, self.waiting = self.waiting[:size], self.waiting[size:]
+        return blocks, self.learned.update(vectors)
 
-    def close(self) -> None:
-        """The block is settled: remember where it led."""
-        self.events += BLOCK
-        value = self.statistic
-        place = self.traced % HISTORY
-        self.trace[0, place], self.trace[1, place] = self.calibrated + self.events, value
-        self.traced += 1
+    def close(self, values: Floats) -> bool:
+        """Remember where ``(m,)`` settled blocks led; whether it is to ring at one of them."""
+        values = np.maximum(values, 0.0)
+        ends = np.arange(len(values))
+        places = (self.traced + ends) % HISTORY
+        self.trace[0, places] = self.calibrated + self.events + (ends + 1) * BLOCK
+        self.trace[1, places] = values
+        self.events += BLOCK * len(values)
+        self.traced += len(values)
+        return not self.alarmed and float(values.max()) >= self.threshold
 
 
-def weighed(partitions: Sequence[float], learned: float | None) -> float:
-    """Natural log of the largest value, from natural logs; the budget's parts add up to 1.
+def weighed(partitions: ArrayLike, learned: ArrayLike | None) -> Floats:
+    """Natural log of the largest value, from those of the channels; the budget's parts add up to 1.
 
-    The learned channel has `LEARNED` of the budget where there is one, the partitions have the
-    rest, evenly.
+    The learned channel has `LEARNED` of it where there is one, the partitions the rest, evenly.
     """
-    rest = 1.0 if learned is None else 1.0 - LEARNED
-    largest = max(partitions) + math.log(rest / len(partitions))
-    return largest if learned is None else max(largest, learned + math.log(LEARNED))
+    known, rest = np.asarray(partitions), 1.0 if learned is None else 1.0 - LEARNED
+    largest = np.asarray(known.max(axis=0) + math.log(rest / len(known)))
+    return largest if learned is None else np.maximum(largest, np.add(learned, math.log(LEARNED)))
 
 
 Full = tuple[Signal, int]
 """A signal whose block is complete, and the place of the event that completed it."""
 
+Taken = tuple[Signal, Cells, Floats | None]
+"""A signal with what `Signal.take` gave."""
 
-def settle(signals: Sequence[Signal], among: Sequence[Signal] = ()) -> None:
-    """Settle the complete block of each of these, all at once.
+
+def settle(signals: Sequence[Signal], among: Sequence[Signal] = ()) -> bool:
+    """Settle the complete blocks of each of these, all at once; whether one is to ring.
 
     Args:
         among: these and the ones that join them in other blocks, in an order that lasts.
     """
-    together: list[PartitionCTM] = []
-    cells: list[Cells] = []
-    strata: list[Cells] = []
+    detectors = [channel.detector for signal in among for channel in signal.channels]
+    every = [each for each in detectors if isinstance(each, PartitionCTM)]
+    alike: dict[int, list[Taken]] = {}
     for signal in signals:
-        block = signal.take()
-        for channel, row in zip(signal.channels, block[:-1], strict=True):
+        blocks, learned = signal.take()
+        alike.setdefault(blocks.shape[1], []).append((signal, blocks, learned))
+    return sum(_settle(some, every) for some in alike.values()) > 0
+
+
+def _settle(taken: Sequence[Taken], among: Sequence[PartitionCTM]) -> bool:
+    """Signals that have equally many complete blocks."""
+    together: list[tuple[PartitionCTM, Cells, Cells]] = []
+    values: dict[int, Floats] = {}
+    for signal, blocks, _ in taken:
+        for channel, row in zip(signal.channels, blocks[:-1], strict=True):
             if isinstance(channel.detector, PartitionCTM):
-                together.append(channel.detector)
-                cells.append(row)
-                strata.append(block[-1])
+                together.append((channel.detector, row, blocks[-1]))
             else:
-                channel.detector.settle(row, block[-1])
+                values[id(channel.detector)] = channel.detector.settle(row)
     if together:
-        found = [channel.detector for signal in among for channel in signal.channels]
-        every = [each for each in found if isinstance(each, PartitionCTM)]
-        settle_block(together, np.array(cells), np.array(strata), every)
-    for signal in signals:
-        signal.close()
+        detectors, cells, strata = zip(*together, strict=True)
+        found = settle_blocks(detectors, np.array(cells), np.array(strata), among)
+        values |= zip(map(id, detectors), found, strict=True)
+    rang = []
+    for signal, _, learned in taken:
+        own = [values[id(channel.detector)] for channel in signal.channels]
+        rang.append(signal.close(weighed(own, learned)))
+    return any(rang)
 
 
 def channel(

@@ -125,15 +125,16 @@ class Watch:
             setattr(self, name, getattr(newer, name))
         return self
 
-    def observe(self, sample: Sample) -> list[Alarm]:
-        """Fold one answered request of the champion; the alarms that it completes."""
+    def observe(self, sample: Sample, waits: bool = False) -> list[Alarm]:
+        """Fold one answered request of the champion; the alarms that it completes, unless what it
+        completes ``waits`` for `settle`."""
         self.began = self.began or sample.at
         again = not self.episodes.add(sample.episode)
         usable = self._comparable(sample.vector)
         near = usable and not self.bare and self.ring.add(sample.vector)
         if not self._asked_for(sample.stratum, sample.at):
             return []
-        block, watched = self._take_in(sample, near, again), None
+        self.intake.add(sample, near, again)
         if again:
             self.duplicates += 1
         elif not usable:
@@ -142,9 +143,14 @@ class Watch:
             self.copies += 1
         else:
             self.held.add(sample, sample.vector[:0] if self.bare else sample.vector, near)
-            if len(self.held.generations) >= self._due():
-                watched = self._advance(sample.at)
-        return self._settle(block, watched) if block or watched else []
+            if not self.watching and len(self.held.generations) >= self._due():
+                self._advance(sample.at)
+        return [] if waits or not self.watching else self._tell(*self._blocks())
+
+    def settle(self) -> bool:
+        """Settle the blocks that wait, before the state is stored; whether a signal is to ring,
+        and with it its event should have been told."""
+        return self.watching and self._settle(*self._blocks())[2]
 
     def _over(self, at: float) -> bool:
         """Whether the reference had its week."""
@@ -174,23 +180,22 @@ class Watch:
         missing = self.wanted - self.collected
         return min(BLOCK, missing) if missing > 0 else BLOCK
 
-    def _advance(self, at: float) -> Block | None:
-        """The fit part, a block of the calibration or a watched block is complete: the latter."""
+    def _advance(self, at: float) -> None:
+        """The fit part or a block of the calibration is complete."""
         if self.fit is None:
             self._fit()
-            return None
+            return
         held, self.held = self.held, Held()
-        table = held.table()
-        cells = self.fit.assign(table)
-        if self.fit.embedding is not None:
-            self.scatter.add(table.vectors, self.fit.embedding.rows)
-        if self.watching:
-            return Block(held, cells, table.vectors)
         self.collected += len(held.generations)
-        self.calibration.add(held, cells)
+        self.calibration.add(held, self._assigned(self.fit, held).cells)
         if self.collected >= self.wanted or self._over(at):
             self._complete(self.fit, at)
-        return None
+
+    def _assigned(self, known: Fit, held: Held) -> Block:
+        table = held.table()
+        if known.embedding is not None:
+            self.scatter.add(table.vectors, known.embedding.rows)
+        return Block(held, known.assign(table, BLOCK), table.vectors)
 
     def _fit(self) -> None:
         table = self.held.table()
@@ -207,16 +212,10 @@ class Watch:
         self.collected = len(held.generations)
 
     def _complete(self, known: Fit, at: float) -> None:
-        over, terms = self._over(at), (self.average_run_length, self.seed, self.conditional)
-        found = gathered(
-            known,
-            self.calibration,
-            self.intake,
-            *terms,
-            expected=SEASONS if self.seasonal else (),
-            over=over,
-            most=self.wanted >= MOST_REFERENCE,
-        )
+        over, most = self._over(at), self.wanted >= MOST_REFERENCE
+        terms = self.average_run_length, self.seed, self.conditional
+        rows, expected = self.calibration, SEASONS if self.seasonal else ()
+        found = gathered(known, rows, self.intake, *terms, expected=expected, over=over, most=most)
         self.notes = found.notes
         if not found.signals:
             self.wanted = min(2 * self.wanted, MOST_REFERENCE)
@@ -226,33 +225,40 @@ class Watch:
         self.wanted = min(self.wanted, self.collected)
         self.calibration, self.intake = Collected(), Intake()
 
-    def _take_in(self, sample: Sample, near: bool, again: bool) -> Intake | None:
-        """Ten events of the intake, once they are complete and watched."""
-        self.intake.add(sample, near, again)
-        if not self.watching or len(self.intake.rows) < BLOCK:
-            return None
-        block, self.intake = self.intake, Intake()
-        return block
+    def _blocks(self) -> tuple[Intake | None, Block | None]:
+        """The complete blocks of all events and of the watched ones, taken out."""
+        taken, watched = None, None
+        if size := len(self.intake.rows) // BLOCK * BLOCK:
+            taken, self.intake = self.intake.cut(size)
+        if self.fit and (size := len(self.held.generations) // BLOCK * BLOCK):
+            held, self.held = self.held.cut(size)
+            watched = self._assigned(self.fit, held)
+        return taken, watched
 
-    def _settle(self, block: Intake | None, watched: Block | None) -> list[Alarm]:
-        """What the blocks that this event completes say, all their signals settled at once."""
-        taken = block.offer(self.signals, self.tables.places(block.strata)) if block else []
+    def _settle(
+        self, taken: Intake | None, watched: Block | None
+    ) -> tuple[list[Full], list[Full], bool]:
+        """The signals with a complete block, settled all at once; whether one is to ring."""
+        own = taken.offer(self.signals, self.tables.places(taken.strata)) if taken else []
         full: list[Full] = []
         if watched:
             self.lately.add(watched.held, watched.cells)
             full = watched.offer(self.signals, self.tables.places(watched.held.strata))
-        settle([signal for signal, _ in (*full, *taken)], self.signals)
-        rang = block.rang(taken) if block else []
-        alarms = [self._alarm(signal, at, after, []) for signal, at, after in rang]
-        return alarms + self._tell(full, watched, self.fit) if watched and self.fit else alarms
+        return own, full, settle([signal for signal, _ in (*full, *own)], self.signals)
 
-    def _tell(self, full: Sequence[Full], watched: Block, known: Fit) -> list[Alarm]:
+    def _tell(self, taken: Intake | None, watched: Block | None) -> list[Alarm]:
         """Of the input one signal is told until there is another reference."""
-        return [
-            self._alarm(signal, watched.held.generations[place], *self.lately.shown(signal, known))
-            for signal, place in full
-            if not (signal.cause == "input" and self.latched) and signal.ring()
-        ]
+        if not taken and not watched:
+            return []
+        own, full, _ = self._settle(taken, watched)
+        rang = taken.rang(own) if taken else []
+        alarms = [self._alarm(signal, at, after, []) for signal, at, after in rang]
+        for signal, place in full:
+            told_already = signal.cause == "input" and self.latched
+            if watched and self.fit and not told_already and signal.ring():
+                shown = self.lately.shown(signal, self.fit)
+                alarms.append(self._alarm(signal, watched.held.generations[place], *shown))
+        return alarms
 
     def _alarm(
         self, signal: Signal, generation_id: str, after: list[str], former: list[str]

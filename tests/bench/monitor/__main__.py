@@ -241,7 +241,7 @@ def crowd() -> list[figures.Result]:
 def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     threadpool_limits(limits=1)
-    tracing.configure()
+    tracing.configure("monitor")
     sources: dict[str, Feed] = {"from memory": InMemory}
     ours = "kafka" in sys.argv[1:] and not stack.status(HOME)
     if "kafka" in sys.argv[1:]:

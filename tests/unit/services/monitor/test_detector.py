@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from services.monitor.domain import bets
-from services.monitor.domain.detector import BLOCK, PartitionCTM, detector, settle
+from services.monitor.domain.detector import AT_ONCE, BLOCK, PartitionCTM, detector, settle
 from services.monitor.domain.ranking import p_values
 
 SHARES = np.array([0.3, 0.25, 0.2, 0.1, 0.08, 0.05, 0.02])
@@ -118,6 +118,23 @@ def test_the_statistic_stays_finite_however_long_the_change_lasts() -> None:
         found.settle(np.full(BLOCK, 6), np.zeros(BLOCK, np.int64))
 
     assert math.isfinite(found.statistic())
+
+
+def test_blocks_settled_at_once_leave_the_very_bits_that_one_after_another_do() -> None:
+    random, sizes, blocks = np.random.default_rng(4), ((7, True, 1), (3, False, 6)), AT_ONCE + 3
+    cells = np.array([random.integers(size, size=BLOCK * blocks) for size, _, _ in sizes])
+    strata = np.array([random.integers(tables, size=BLOCK * blocks) for _, _, tables in sizes])
+
+    found = []
+    for step in (BLOCK, 3 * BLOCK, BLOCK * blocks):
+        some = [detector(np.full(size, 1 / size), way, 5, tables) for size, way, tables in sizes]
+        ends = range(0, BLOCK * blocks, step)
+        values = [settle(some, cells[:, at : at + step], strata[:, at : at + step]) for at in ends]
+        kept = [(one.counts, one.log_values, one.seen, one.recent, one.expected) for one in some]
+        found.append([np.concatenate(values, axis=1), *(array for row in kept for array in row)])
+
+    for arrays in zip(*found, strict=True):
+        assert len({array.tobytes() for array in arrays}) == 1
 
 
 def test_detectors_of_several_sizes_settle_in_any_company_as_each_does_alone() -> None:

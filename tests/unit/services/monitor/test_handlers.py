@@ -49,7 +49,7 @@ from protos.registry.v1.registry_events_pb2 import (
     Route as RoutingRoute,
 )
 from protos.training.v1.training_events_pb2 import TrainingCompleted
-from services.monitor.adapters.sql import METADATA, OUTBOX, SqlStates
+from services.monitor.adapters.sql import METADATA, OUTBOX, RELEASES, SqlStates
 from services.monitor.handlers import (
     Batch,
     OnFeedbackJoined,
@@ -196,18 +196,24 @@ def test_drift_becomes_one_alarm_and_one_campaign(stack: Stack) -> None:
     assert trigger.new_rows >= 5
 
 
-def test_the_same_log_gives_the_same_events_in_batches_of_any_size(tmp_path: Path) -> None:
-    found = []
+def test_the_same_log_gives_the_same_events_and_state_in_batches_of_any_size(
+    tmp_path: Path,
+) -> None:
+    """An alarm in the middle of a batch is told as if the batch had ended there."""
+    log, found, states = MemoryBroker(), [], set()
+    drifting(Stack(tmp_path / "none.db", log))
 
-    for size in (500, 17):
-        stack = Stack(tmp_path / f"{size}.db")
-        drifting(stack)
+    for size in (500, 100, 17):
+        stack = Stack(tmp_path / f"{size}.db", log)
+        log.committed.clear()
         drain(stack.monitor(), size)
-        found.append(stack.outbox(DRIFT_DETECTED)[0])
+        found.append(stack.outbox(*BY_NAME.values()))
+        with connect(stack.url).connect() as connection:
+            states.add(connection.execute(sa.select(RELEASES.c.state)).scalar_one())
 
-    assert found[0][0] == found[1][0]
-    assert found[0][1].at_event == found[1][1].at_event
-    assert found[0][1].statistic == found[1][1].statistic
+    assert len(found[0]) > 2
+    assert found[0] == found[1] == found[2]
+    assert len(states) == 1
 
 
 @pytest.mark.parametrize("moment", ["before_store", "after_store"])

@@ -11,6 +11,10 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from services.monitor.domain.partition import Cells, Floats, Vectors, product, shares
 
 SCALAR_BINS = 8
+THINNEST = 1 / 64
+WIDEST_TAIL = 1 / 12
+LEAST_IN_TAIL = 4
+"""Rows of the fit part in a tail's slice."""
 COMPONENTS = 32
 PENALTIES = tuple(float(10.0**power) for power in range(-3, 4))
 MOST_WORDS = 15
@@ -21,7 +25,7 @@ class ScalarBins:
     """Quantile bins of a number.
 
     Fields:
-        edges: ``(<= 8,)`` strictly growing, in the number's unit.
+        edges: ``(<= 11,)`` strictly growing, in the number's unit.
         shares: of the fit part.
     """
 
@@ -77,7 +81,7 @@ class ResidualBins:
         mean: ``(d + 1,)`` of the fit part's inputs.
         slope: ``(d + 1,)`` of the number on the centred inputs.
         level: the number's mean.
-        edges: ``(<= 8,)`` quantiles of the fit part's leave-one-out residuals; shares: of these.
+        edges: ``(<= 11,)`` quantiles of the fit part's leave-one-out residuals; shares: of these.
     """
 
     mean: Floats
@@ -110,7 +114,7 @@ def inputs(vectors: Vectors, log_lengths: Floats) -> Floats:
 
 
 def fit_scalar(numbers: Floats) -> ScalarBins:
-    """Edges at the eighths of ``(n,)`` finite numbers."""
+    """Edges at the eighths and in the tails of ``(n,)`` finite numbers."""
     edges = _edges(numbers)
     return ScalarBins(edges, _shares(edges, numbers))
 
@@ -162,10 +166,14 @@ def _shares(edges: Floats, numbers: Floats) -> Floats:
 
 
 def _edges(numbers: Floats) -> Floats:
-    """The eighths. Where numbers tie, the largest one gets a cell of its own, or nothing above
-    it could be told from it."""
-    quantiles = np.arange(1, SCALAR_BINS) / SCALAR_BINS
+    """The eighths, and of both tails a thin slice and what lies beyond all numbers: a few
+    answers that time out would be lost among the slowest eighth."""
+    tail = max(THINNEST, LEAST_IN_TAIL / len(numbers))
+    inner = np.arange(1, SCALAR_BINS) / SCALAR_BINS
+    quantiles, ends = inner, [np.nextafter(numbers.max(), np.inf)]
+    if tail < WIDEST_TAIL:
+        quantiles, ends = np.array([tail, *inner, 1 - tail]), [numbers.min(), *ends]
     edges: NDArray[np.float64] = np.unique(np.quantile(numbers, quantiles))
-    if len(edges) < len(quantiles):
-        edges = np.unique(np.append(edges, np.nextafter(numbers.max(), np.inf)))
+    if tail < WIDEST_TAIL or len(edges) < len(quantiles):
+        edges = np.unique([*edges, *ends])
     return edges

@@ -105,9 +105,14 @@ def remarks(parts: Parts, live: dict[str, str | None]) -> list[str]:
     """What is worth a line under the table."""
     directories = {str(_short(Path(part["log"]).parent)) for part in parts.values()}
     lines = [f"logs: {', '.join(sorted(directories))}/<part>.log"]
-    lines += [f"{name}: {part['note']}" for name, part in parts.items() if part["note"]]
+    notes = dict.fromkeys(part["note"] for part in parts.values() if part["note"])
+    lines += [f"{', '.join(_with_note(parts, note))}: {note}" for note in notes]
     lines += [f"{name}: {part['why']}" for name, part in parts.items() if part["why"]]
     return lines + [f"{name}: {why}" for name, why in live.items() if why]
+
+
+def _with_note(parts: Parts, note: str) -> list[str]:
+    return [name for name, part in parts.items() if part["note"] == note]
 
 
 def _door(endpoint: str) -> str:

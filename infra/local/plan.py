@@ -1,5 +1,7 @@
 """All parts of a stack with their ports, addresses and order."""
 
+from dataclasses import replace
+
 from infra.local.broker import broker
 from infra.local.home import Home, credentials
 from infra.local.objectstore import object_store
@@ -29,4 +31,7 @@ def plan(home: Home, ports: Ports) -> list[Process]:
         surroundings.triton = parts[-1].addresses["triton"]
     parts += services(surroundings, ports)
     ports.save()
-    return parts
+    return [
+        replace(part, note="; ".join(filter(None, [part.note, *ports.moved.get(part.name, ())])))
+        for part in parts
+    ]

@@ -1,4 +1,4 @@
-"""Ports on 127.0.0.1: the usual ones where they are free, else others; the same at every start.
+"""Ports on 127.0.0.1: the usual ones where they are free, else last time's, else others.
 
 A stack allots the ports of all its parts at once but may start few of them, and a port that nobody
 listens on yet looks free to the stack beside it. So each stack reserves what it may allot: it
@@ -10,6 +10,8 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, Self
+
+import psutil
 
 from infra.local.files import read_json, write_json
 from infra.local.home import Home
@@ -34,6 +36,8 @@ class Ports:
     guards: list[socket.socket]
     has_usual: bool
     taken: dict[str, int] = field(default_factory=dict)
+    moved: dict[str, list[str]] = field(default_factory=dict)
+    """Part -> what to say of its ports that are not the usual ones, in the default home."""
 
     @classmethod
     def of(cls, home: Home) -> Self:
@@ -55,20 +59,30 @@ class Ports:
             guard.close()
 
     def __call__(self, name: str, usual: int, *, with_grpc: bool = False) -> int:
-        """The port of ``name``: last time's, else ``usual`` (default home), else the next free."""
-        ours: list[int] = [*([usual] if self.has_usual else []), *self.block]
+        """The port of ``name``: ``usual`` (default home), else last time's, else the next free."""
         known: dict[str, int] = read_json(self.home.ports_file) or {}
         last = known.pop(name, None)
         known.pop(f"{name}+grpc", None)
         of_others = {*self.taken.values(), *known.values()}
-        for port in sorted(ours, key=lambda port: port != last):
+        others = sorted(self.block, key=lambda port: port != last)
+        for port in [usual, *others] if self.has_usual else others:
             spans = (port, port + GRPC_OFFSET) if with_grpc else (port,)
             if not of_others & set(spans) and all(map(is_free, spans)):
                 self.taken[name] = port
                 if with_grpc:
                     self.taken[f"{name}+grpc"] = port + GRPC_OFFSET
+                if self.home.is_default and port != usual:
+                    self._remark(name, port, usual)
                 return port
-        raise RuntimeError(f"no free port for {name} between {ours[0]} and {ours[-1]}")
+        raise RuntimeError(f"no free port for {name} in {self.block}")
+
+    def _remark(self, name: str, port: int, usual: int) -> None:
+        remarks = self.moved.setdefault(name.partition(".")[0], [])
+        if self.has_usual:
+            busy = usual + GRPC_OFFSET if is_free(usual) else usual
+            remarks.append(f"port {port}, for {holder(busy)} has {busy}")
+        elif not remarks:
+            remarks.append("not on the usual ports: another stack has reserved them")
 
     def save(self) -> None:
         write_json(self.home.ports_file, self.taken)
@@ -89,6 +103,18 @@ def _listening(port: int) -> socket.socket | None:
         return socket.create_server(("127.0.0.1", port))
     except OSError:
         return None
+
+
+def holder(port: int) -> str:
+    """Who listens on ``port``, as far as we may see."""
+    try:
+        for each in psutil.net_connections("tcp"):
+            listens = each.status == psutil.CONN_LISTEN and each.laddr and each.laddr.port == port
+            if listens and each.pid:
+                return f"{psutil.Process(each.pid).name()} (pid {each.pid})"
+    except psutil.Error:
+        pass
+    return "another process"
 
 
 def is_free(port: int) -> bool:

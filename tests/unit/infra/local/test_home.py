@@ -1,13 +1,30 @@
 """A home keeps credentials to their owner and ports to one stack."""
 
 import json
+import os
 import socket
 from pathlib import Path
 
+import psutil
 import pytest
 
 from infra.local.home import DEFAULT_NAME, REPO, Home, Unusable, credentials
-from infra.local.ports import GRPC_OFFSET, Ports, is_free
+from infra.local.ports import BLOCK, GRPC_OFFSET, GUARD_OF_USUAL, Ports, is_free
+
+
+class Usual(Home):
+    """One that may have the usual ports, whatever stacks run beside the test."""
+
+    is_default = True
+
+
+def ports_of_usual(home: Home) -> Ports:
+    block = range(GUARD_OF_USUAL + 1, GUARD_OF_USUAL + BLOCK)
+    return Ports(home, block, guards=[], has_usual=True)
+
+
+def me() -> str:
+    return f"{psutil.Process().name()} (pid {os.getpid()})"
 
 
 def test_a_home_that_was_there_keeps_its_mode_and_hides_what_is_made_in_it(tmp_path: Path) -> None:
@@ -83,6 +100,29 @@ def test_two_default_homes_share_no_usual_port(tmp_path: Path) -> None:
     with Ports.of(home) as one, Ports.of(home) as other:
         assert not other.has_usual
         assert one("some-part", 9092) != other("some-part", 9092)
+
+
+def test_a_usual_port_that_is_taken_is_told_with_its_holder_and_kept_when_free_again(
+    tmp_path: Path,
+) -> None:
+    home = Usual(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        usual = server.getsockname()[1]
+        with ports_of_usual(home) as ports:
+            away = ports("kafka", usual)
+            ports.save()
+        assert away != usual
+        assert ports.moved == {"kafka": [f"port {away}, for {me()} has {usual}"]}
+
+    with ports_of_usual(home) as ports:
+        assert (ports("kafka", usual), ports.moved) == (usual, {})
+
+
+def test_a_home_that_is_not_the_default_one_remarks_nothing(tmp_path: Path) -> None:
+    with Ports.of(Home(tmp_path)) as ports:
+        ports("kafka", 9092)
+
+    assert ports.moved == {}
 
 
 def test_no_port_is_given_twice_nor_the_one_that_a_server_derives(tmp_path: Path) -> None:

@@ -4,7 +4,15 @@ import os
 from pathlib import Path
 from typing import Any, Final, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, FilePath, SecretStr, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FilePath,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 T = TypeVar("T")
@@ -113,7 +121,15 @@ class ServiceSettings(BaseSettings):
             raise ValueError(
                 f"unknown settings {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}"
             )
-        return values
+        # A section of which nothing is set is refused by what it lacks, not as a whole.
+        absent: dict[str, Any] = {
+            name: {}
+            for name, field in cls.model_fields.items()
+            if field.is_required()
+            and isinstance(field.annotation, type)
+            and issubclass(field.annotation, Section)
+        }
+        return {**absent, **values}
 
 
 class OperatorSettings(ServiceSettings):
@@ -130,6 +146,16 @@ class StatefulSettings(ServiceSettings):
     """Settings of a service that keeps files."""
 
     state_dir: Path
+
+
+def refusals(error: ValidationError) -> list[str]:
+    """What settings were refused for, by variable; no value is repeated, for some are secrets."""
+    return [
+        f"{PREFIX}{'__'.join(map(str, each['loc'])).upper()}: {each['msg']}"
+        if each["loc"]
+        else each["msg"]
+        for each in error.errors(include_input=False)
+    ]
 
 
 def _refuse_weak(settings: T, name: str, secret: SecretStr) -> T:

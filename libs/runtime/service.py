@@ -13,7 +13,7 @@ import structlog
 from pydantic import ValidationError
 
 from libs.runtime import logs, tracing
-from libs.runtime.config import ServiceSettings
+from libs.runtime.config import ServiceSettings, refusals
 from libs.runtime.ops import OpsServer
 
 log = structlog.get_logger()
@@ -101,7 +101,7 @@ def run(build: Callable[[], Service]) -> None:
     try:
         asyncio.run(_until_signalled(build))
     except ValidationError as error:
-        sys.stderr.write(f"refused to start: {error}\n")
+        sys.stderr.write("\n  ".join(["refused to start:", *refusals(error)]) + "\n")
         sys.exit(2)
     except Exception as error:
         log.critical("service.failed", error=str(error), exc_info=error)

@@ -1,10 +1,12 @@
 """The commands, put together."""
 
 import runpy
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Final
 
 import typer
 
+from libs.faults import NOT_FOUND, Poison
 from services.cli import (
     answers,
     applications,
@@ -20,6 +22,8 @@ from services.cli import (
     reconcile,
     status,
 )
+
+SERVICES: Final = Path(__file__).resolve().parents[1]
 
 app = typer.Typer(
     name="perennial",
@@ -51,4 +55,7 @@ app.command("reconcile")(reconcile.reconcile)
 @app.command()
 def run(service: Annotated[str, typer.Argument(help="registry, ingest, ...")]) -> None:
     """Run one service in the foreground, as `python -m services.NAME` does."""
+    known = sorted(path.parent.name for path in SERVICES.glob("*/compose.py"))
+    if service not in known:
+        raise Poison(f"no service {service!r}; there are {', '.join(known)}", code=NOT_FOUND)
     runpy.run_module(f"services.{service}", run_name="__main__", alter_sys=True)

@@ -9,6 +9,7 @@ from libs.runtime.config import (
     OperatorSettings,
     S3Settings,
     ServiceSettings,
+    refusals,
 )
 
 
@@ -70,3 +71,18 @@ def test_a_short_operator_token_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
 
     with pytest.raises(ValidationError, match="16 characters"):
         OperatorSettings()  # type: ignore[call-arg]  # from the environment
+
+
+def test_what_is_refused_is_said_by_its_variable_and_without_its_value(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    environment.delenv("PERENNIAL_KAFKA__BROKERS")
+    environment.setenv("PERENNIAL_OPS__PORT", "a secret")
+
+    with pytest.raises(ValidationError) as refused:
+        read()
+
+    ops, kafka = refusals(refused.value)
+    assert ops.startswith("PERENNIAL_OPS__PORT: ")
+    assert "a secret" not in ops
+    assert kafka == "PERENNIAL_KAFKA__BROKERS: Field required"

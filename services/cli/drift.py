@@ -66,7 +66,10 @@ def _report(path: Path, arl: float, verdict: "Verdict") -> None:
         show.console.print(_sentence(alarm), highlight=False)
     if len(verdict.alarms) > SHOWN:
         show.console.print(f"... and {len(verdict.alarms) - SHOWN} more alarms")
-    if not verdict.alarms:
+    if not verdict.alarms and verdict.unwatched:
+        missed = ", ".join(verdict.unwatched)
+        show.console.print(f"[yellow]no alarm[/] in what is watched; not watched: {missed}")
+    elif not verdict.alarms:
         show.console.print("[green]no alarm[/]: the stream looks like its reference")
 
 

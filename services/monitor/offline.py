@@ -13,7 +13,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from libs.faults import Poison
 from services.monitor.adapters.history import CODE, MOST_COLUMNS, NAMES
-from services.monitor.domain.scoring import CHUNK, Part, TooFew, Verdict
+from services.monitor.domain.part import Part
+from services.monitor.domain.scoring import CHUNK, TooFew, Verdict
 from services.monitor.domain.scoring import score as scored
 
 NUMBERS: Final = {
@@ -167,6 +168,8 @@ def _vectors(name: str, array: NDArray[Any]) -> NDArray[np.floating]:
             f"first is row {bad[0]}: embed them again or leave these events out of every array",
             code=CODE,
         )
+    if not any(one.any() for one in squares):
+        raise Poison(f"array {name!r} holds zeros only: no embeddings", code=CODE)
     return single
 
 

@@ -43,12 +43,12 @@ def read(path: Path) -> Arrays:
         Poison: ``bad_history``: what is wrong, with which array, and what to do.
     """
     readers = {".npz": _npz, ".csv": _csv, ".parquet": _parquet}
-    if path.suffix not in readers:
+    if path.suffix.lower() not in readers:
         raise Poison(f"{path.name}: want .npz, .csv or .parquet", code=CODE)
     try:
         if path.stat().st_size > MOST_BYTES:
             raise Poison(f"{path.name}: more than {MOST_BYTES >> 30} GiB; score a part", code=CODE)
-        return readers[path.suffix](path)
+        return readers[path.suffix.lower()](path)
     except Poison:
         raise
     except Exception as error:  # a damaged file makes its reader raise anything

@@ -21,8 +21,8 @@ from services.monitor.domain.scalar import (
 
 PROMPT_EMBEDDING = "prompt_embedding"
 MEAN_LOGPROB = "mean_logprob"
-LEAST_SCALARS = 20
 LEAST_KNOWN = 10
+"""Values of the fit part. Few of them make bins and regression coarse, never unfair."""
 MOST_STEPS = 10
 """A number of so few values (stars, thumbs) is binned as it is: the bins of its residual would
 tell the prompts apart, not the answers."""
@@ -192,24 +192,26 @@ class Fit:
 def fit(table: Table, seed: int, natural: bool, prompts: Sequence[str] = ()) -> Fit:
     """From the fit part. What it does not know is not watched."""
     embedding = fit_embedding(table.vectors, seed) if table.vectors.shape[1] else None
-    given = inputs(table.vectors, table.numbers["length"])
-    scalars: dict[str, ScalarBins] = {}
-    residuals: dict[str, ResidualBins] = {}
-    words: dict[str, Words] = {}
+    found = Fit(embedding, natural=natural, prompts=list(prompts[:KEPT_PROMPTS]))
     for kind in KINDS:
-        if kind.form == "word":
-            known = [word for word in table.words.get(kind.name, ()) if word]
-            if len(known) >= LEAST_KNOWN:
-                words[kind.name] = fit_words(known)
-        elif kind.form != "embedding" and kind.name in table.numbers:
-            numbers = table.numbers[kind.name]
-            usable = np.isfinite(numbers)
-            steps = len(np.unique(numbers[usable]))
-            if usable.sum() < (LEAST_KNOWN if kind.form == "scalar" else LEAST_SCALARS):
-                continue
-            if kind.form == "scalar" or steps <= MOST_STEPS:
-                scalars[kind.name] = fit_scalar(numbers[usable])
-            else:
-                residuals[kind.name] = fit_residual(given[usable], numbers[usable])
-    found = Fit(embedding, scalars, residuals, words, natural, list(prompts[:KEPT_PROMPTS]))
+        if kind.form != "embedding":
+            found = also(found, kind, table)
     return replace(found, cells=found.assign(table)[:, : len(found.prompts)])
+
+
+def also(known: Fit, kind: Kind, table: Table) -> Fit:
+    """With one more signal, of a number or a word, where ten rows know it."""
+    if kind.form == "word":
+        words = [word for word in table.words.get(kind.name, ()) if word]
+        if len(words) < LEAST_KNOWN:
+            return known
+        return replace(known, words=known.words | {kind.name: fit_words(words)})
+    numbers = table.numbers.get(kind.name, np.zeros(0))
+    usable = np.isfinite(numbers)
+    if usable.sum() < LEAST_KNOWN:
+        return known
+    numbers = numbers[usable]
+    if kind.form == "scalar" or len(np.unique(numbers)) <= MOST_STEPS:
+        return replace(known, scalars=known.scalars | {kind.name: fit_scalar(numbers)})
+    given = inputs(table.vectors, table.numbers["length"])[usable]
+    return replace(known, residuals=known.residuals | {kind.name: fit_residual(given, numbers)})

@@ -26,9 +26,11 @@ def correlation_length(cells: Cells, strata: Cells, ordered: bool) -> int:
     """
     size = len(cells)
     longest = min(LONGEST, size // 4)
+    if longest < 2:
+        return 1
     centred = _centred(cells, strata, ordered)
     power = float((centred**2).mean(axis=0).sum())
-    if longest < 2 or power == 0.0:
+    if power == 0.0:
         return 1
     for lag in range(1, longest):
         shared = float((centred[:-lag] * centred[lag:]).sum()) / (size - lag)

@@ -9,40 +9,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from services.monitor.domain.copies import copies, natural
 from services.monitor.domain.detector import BLOCK
-from services.monitor.domain.fitting import Fit, Flags, Table, fit
+from services.monitor.domain.fitting import PROMPT_EMBEDDING, Fit, Flags, fit
 from services.monitor.domain.intake import DUPLICATES, Reason, copy
 from services.monitor.domain.panel import Calibration, Panel, Strata, panel, strata, thinning
+from services.monitor.domain.part import Part
 from services.monitor.domain.partition import Cells, unit
+from services.monitor.domain.rare import Widened, widen
 from services.monitor.domain.sample import CellShift
 from services.monitor.domain.signal import Signal
 from services.monitor.domain.watch import FIT_ROWS, LEAST_REFERENCE
 
 CHUNK = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """n events in time order, by column; what is not given is absent.
-
-    Fields:
-        vectors: ``(n, d)`` embeddings of any length but 0; d = 0 when there are none.
-        numbers, words: as in `fitting.Table`, by the signal's name.
-        episodes: ``(n,)``; events of one episode are no draws of their own.
-        strata: of n.
-    """
-
-    vectors: NDArray[np.floating]
-    numbers: dict[str, NDArray[np.float64]]
-    words: dict[str, list[str]]
-    episodes: NDArray[np.int64] | None
-    strata: list[str]
-
-    def __len__(self) -> int:
-        return len(self.strata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +55,16 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Alarms in the order of the stream, and what stands behind them."""
+    """Alarms in the order of the stream, and what stands behind them.
+
+    Fields:
+        unwatched: signals and strata that were given and of which nothing can be said.
+    """
 
     alarms: list[Found]
     watched: list[Watched]
     notes: list[str]
+    unwatched: list[str]
 
 
 class TooFew(Exception):
@@ -100,24 +85,23 @@ def score(reference: Part, stream: Part, average_run_length: float, seed: int) -
     Raises:
         TooFew: fewer than 30 reference events are left.
     """
-    first, latter = _once(reference), _once(stream)
+    first, latter = reference.once(), stream.once()
     before, after = _near(reference), _near(stream)
     thirds = max(1, len(first) // 3)
-    repeats = not _embedded(reference) or natural(
-        unit(reference.vectors[first[:thirds]][:FIT_ROWS])
-    )
+    repeats = not reference.embedded or natural(unit(reference.vectors[first[:thirds]][:FIT_ROWS]))
     kept = first if repeats else first[~before[first]]
     rows = latter if repeats else latter[~after[latter]]
     if len(kept) < LEAST_REFERENCE:
         raise TooFew(len(kept))
     size = min(FIT_ROWS, len(kept) // 3)
-    known = fit(_table(reference, kept[:size]), seed, repeats)
+    widened = widen(fit(reference.table(kept[:size]), seed, repeats), reference, kept)
+    known = widened.known
     tables = _tables(known, reference, kept[size:], stream)
     notes = tables.notes + _left_out(reference, stream, (first, latter), (kept, rows), repeats)
     if not tables.own:
-        return Verdict([], [], notes)
+        return Verdict([], [], notes, reference.columns)
     copied = _copied(reference, first, before)
-    found = _panel(known, reference, tables, kept[size:], copied, average_run_length, seed)
+    found = _panel(widened, reference, tables, kept[size:], copied, average_run_length, seed)
     cells, everyone = _assign(known, stream, rows), np.arange(len(stream))
     alarms: list[Found] = []
     watched: list[Watched] = []
@@ -126,20 +110,29 @@ def score(reference: Part, stream: Part, average_run_length: float, seed: int) -
             mine, places = _copied(stream, latter, after)[None, :], everyone
         else:
             mine, places = cells[[channel.column for channel in signal.channels]], rows
-        chosen = _chosen(signal, mine, stream, places)
-        strata_of = tables.places(_strata(stream, places[chosen]))
+        chosen = np.flatnonzero((mine[0] >= 0) & stream.inside(places, signal.segment))
+        strata_of = tables.places(stream.strata_of(places[chosen]))
         chosen, strata_of = chosen[strata_of >= 0], strata_of[strata_of >= 0]
         clusters = cells[0, chosen] if signal.groups > 1 else chosen
         inside = signal.tables(strata_of, clusters)
         rang = _run(signal, mine[:, chosen], inside, places[chosen], stream)
         alarms += rang[0]
         watched.append(rang[1])
+        if not signal.segment and not signal.events:
+            notes.append(
+                f"{signal.name} not watched: {len(chosen)} values in the stream that can be "
+                f"compared, {BLOCK * signal.every} needed"
+            )
     alarms.sort(key=lambda alarm: alarm.t)
-    return Verdict(alarms, watched, found.notes + notes)
+    heard = {one.name for one in watched if one.events and not one.segment}
+    given = [*reference.columns, *([PROMPT_EMBEDDING] if reference.embedded else [])]
+    unwatched = [name for name in given if name not in heard]
+    unwatched += [f"stratum {name}" for name in tables.silent]
+    return Verdict(alarms, watched, widened.notes + found.notes + notes, unwatched)
 
 
 def _panel(
-    known: Fit,
+    widened: Widened,
     reference: Part,
     tables: Strata,
     rows: Cells,
@@ -147,30 +140,30 @@ def _panel(
     average_run_length: float,
     seed: int,
 ) -> Panel:
-    reasons: Sequence[Reason] = (DUPLICATES,) if _embedded(reference) else ()
-    places, everyone = tables.places(_strata(reference, rows)), tables.places(reference.strata)
+    known = widened.known
+    reasons: Sequence[Reason] = (DUPLICATES,) if reference.embedded else ()
+    places, everyone = tables.places(reference.strata_of(rows)), tables.places(reference.strata)
     rows, places = rows[places >= 0], places[places >= 0]
+    cells = _assign(known, reference, rows)
+    for row, column in zip(cells, known.columns, strict=True):
+        row[rows < widened.since.get(column.signal, 0)] = -1
     calibration = Calibration(
-        cells=_assign(known, reference, rows),
+        cells=cells,
         strata=places,
         tables=tables,
         labels=[_labels(reference, int(place)) for place in rows],
         intake=copied[None, everyone >= 0],
         intake_strata=everyone[everyone >= 0],
         reasons=reasons,
-        vectors=unit(reference.vectors[rows]) if _embedded(reference) else None,
+        vectors=unit(reference.vectors[rows]) if reference.embedded else None,
     )
     return panel(known, calibration, average_run_length, seed, False)
 
 
 def _tables(known: Fit, reference: Part, rows: Cells, stream: Part) -> Strata:
-    names = _strata(reference, rows)
+    names = reference.strata_of(rows)
     every = thinning(known, _assign(known, reference, rows), names)
     return strata(names, stream.strata, every)
-
-
-def _strata(part: Part, places: Cells) -> list[str]:
-    return [part.strata[place] for place in places]
 
 
 def _run(
@@ -213,16 +206,8 @@ def _run(
     return alarms, seen
 
 
-def _once(part: Part) -> Cells:
-    """Places of the first event of each episode."""
-    if part.episodes is None:
-        return np.arange(len(part))
-    _, places = np.unique(part.episodes, return_index=True)
-    return np.sort(places)
-
-
 def _near(part: Part) -> Flags:
-    return copies(part.vectors) if _embedded(part) else np.zeros(len(part), bool)
+    return copies(part.vectors) if part.embedded else np.zeros(len(part), bool)
 
 
 def _copied(part: Part, first: Cells, near: Flags) -> Cells:
@@ -232,37 +217,15 @@ def _copied(part: Part, first: Cells, near: Flags) -> Cells:
     return np.array([copy(*each) for each in zip(near, again, strict=True)], np.int64)
 
 
-def _embedded(part: Part) -> bool:
-    return int(part.vectors.shape[1]) > 0
-
-
-def _table(part: Part, places: Cells) -> Table:
-    unknown = {"length": np.full(len(places), np.nan)}
-    return Table(
-        vectors=unit(part.vectors[places]),
-        numbers=unknown | {name: column[places] for name, column in part.numbers.items()},
-        words={name: [column[place] for place in places] for name, column in part.words.items()},
-        strata=_strata(part, places),
-    )
-
-
 def _assign(known: Fit, part: Part, places: Cells) -> Cells:
     starts = range(0, max(len(places), 1), CHUNK)
-    chunks = [known.assign(_table(part, places[start : start + CHUNK])) for start in starts]
+    chunks = [known.assign(part.table(places[start : start + CHUNK])) for start in starts]
     return np.concatenate(chunks, axis=1)
 
 
 def _labels(part: Part, place: int) -> list[str]:
     language = part.words["language"][place] if "language" in part.words else ""
     return [f"language={language}"] if language else []
-
-
-def _chosen(signal: Signal, cells: Cells, stream: Part, places: Cells) -> Cells:
-    inside = cells[0] >= 0
-    if signal.segment:
-        language = signal.segment.partition("=")[2]
-        inside &= np.array([stream.words["language"][place] == language for place in places])
-    return np.flatnonzero(inside)
 
 
 def _left_out(
@@ -279,6 +242,6 @@ def _left_out(
             found.append(f"{name}: {len(part) - len(first)} events of an episode seen before")
         if len(first) > len(rows):
             found.append(f"{name}: {len(first) - len(rows)} near copies left out")
-    if repeats and _embedded(reference):
+    if repeats and reference.embedded:
         found.append("near copies count: this traffic repeats itself at any distance")
     return found

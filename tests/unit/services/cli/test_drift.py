@@ -32,6 +32,19 @@ def test_without_json_the_report_says_what_grew(tmp_path: Path) -> None:
     assert "guard_verdict (guard): 1 went from" in result.output
 
 
+def test_a_stream_is_not_called_like_its_reference_while_an_array_is_not_watched(
+    tmp_path: Path,
+) -> None:
+    arrays = history(3)
+    arrays["ref_feedback"][:] = np.nan
+    np.savez(tmp_path / "h.npz", **arrays)  # type: ignore[arg-type]  # arrays by name
+
+    result = CliRunner().invoke(app, ["drift", "score", str(tmp_path / "h.npz")])
+
+    assert "looks like" not in result.output
+    assert "no alarm in what is watched; not watched: feedback" in result.output
+
+
 def test_a_wrong_array_ends_the_command_with_its_name(tmp_path: Path) -> None:
     arrays = history(3)
     del arrays["ref_emb"]

@@ -79,6 +79,57 @@ def test_one_pair_of_arrays_is_enough() -> None:
     assert verdict.alarms[0].cause == "system"
 
 
+def test_a_reference_of_fifty_is_enough_for_every_signal() -> None:
+    verdict = offline.score(history(21, "latency_ms", reference=50))
+
+    assert verdict.unwatched == []
+    assert {alarm.cause for alarm in verdict.alarms} == {"system"}
+
+
+def rated(arrays: dict[str, NDArray[Any]], reference: int) -> dict[str, NDArray[Any]]:
+    """Ratings on so many of the reference's events and half of the stream's, poor from 400 on."""
+    found, random = dict(arrays), np.random.default_rng(4)
+    for name, size, every in (("ref_feedback", 600, 600 // reference), ("feedback", STREAM, 2)):
+        poor = np.where((np.arange(size) >= CHANGE) & (name == "feedback"), 0.8, 0.1)
+        ratings = (random.random(size) > poor).astype(float)
+        found[name] = np.where(np.arange(size) % every == every - 1, ratings, np.nan)
+    return found
+
+
+def test_rare_ratings_are_fitted_on_a_third_of_their_own() -> None:
+    whole = rated(history(22), 30)
+    del whole["emb"], whole["ref_emb"]
+
+    verdict = offline.score(whole)
+
+    [feedback] = [one for one in verdict.watched if one.name == "feedback"]
+    assert feedback.reference <= 20
+    assert {alarm.signal for alarm in verdict.alarms} == {"feedback"}
+
+
+def test_an_array_of_too_few_values_is_named_with_what_it_lacks() -> None:
+    verdict = offline.score(rated(history(23), 20))
+
+    assert verdict.unwatched == ["feedback"]
+    assert "feedback not watched: 20 known values in the reference, 25 needed" in verdict.notes
+
+
+def test_an_array_of_which_nothing_is_watched_refuses_with_the_reason() -> None:
+    values = np.where(np.arange(600) < 9, 1.0, np.nan)
+
+    with pytest.raises(Poison, match="latency not watched: 9 known values in the reference, 25"):
+        offline.score({"ref_latency_ms": values, "latency_ms": values})
+
+
+def test_words_that_only_the_first_events_know_are_said_to_be_too_few() -> None:
+    whole = history(24)
+    whole["ref_lang"] = np.where(np.arange(600) < 200, whole["ref_lang"], "")
+
+    verdict = offline.score(whole)
+
+    assert verdict.unwatched == ["language"]
+
+
 def repeated(arrays: dict[str, NDArray[Any]], times: int) -> dict[str, NDArray[Any]]:
     return {name: np.repeat(values, times, axis=0) for name, values in arrays.items()}
 
@@ -170,6 +221,7 @@ def without(name: str) -> dict[str, NDArray[Any]]:
         (history(1) | {"emb": np.ones(STREAM)}, "'emb' has shape"),
         (history(1) | {"emb": np.ones((STREAM, 5))}, "5 and 24 dimensions"),
         (history(1) | {"emb": np.full((STREAM, 24), np.nan)}, "'emb': 900 rows hold nan"),
+        (history(1) | {"emb": np.zeros((STREAM, 24), np.float16)}, "'emb' holds zeros only"),
         (history(1) | {"length": np.ones(7)}, "'length' has 7 rows"),
         (history(1) | {"length": np.full(STREAM, -1.0)}, "'length' holds values below 0"),
         (history(1) | {"logprob": np.full(STREAM, "x")}, "'logprob' is <U1, not numbers"),
@@ -209,12 +261,12 @@ def as_table(arrays: dict[str, NDArray[Any]], split: bool) -> pa.Table:
 def test_csv_and_parquet_say_what_the_arrays_say(tmp_path: Path) -> None:
     arrays = history(14, "emb")
     np.savez(tmp_path / "h.npz", **arrays)  # type: ignore[arg-type]  # arrays by name
-    pa.csv.write_csv(as_table(arrays, True), tmp_path / "h.csv")
+    pa.csv.write_csv(as_table(arrays, True), tmp_path / "h.CSV")
     pa.parquet.write_table(as_table(arrays, False), tmp_path / "h.parquet")
 
     found = [
         [alarm.t for alarm in offline.score(files.read(tmp_path / name)).alarms]
-        for name in ("h.npz", "h.csv", "h.parquet")
+        for name in ("h.npz", "h.CSV", "h.parquet")
     ]
 
     assert found[0]

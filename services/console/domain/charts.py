@@ -10,6 +10,7 @@ from services.console.domain.view import short
 
 PALETTE: Final = ("#0d9488", "#6366f1", "#d97706", "#db2777", "#0284c7", "#65a30d")
 ALARM: Final = "#dc2626"
+MINUTE_MS: Final = 60_000
 FONT: Final = "Inter, Roboto, system-ui, sans-serif"
 
 
@@ -29,7 +30,7 @@ def drift(signals: Sequence[Signal], dark: bool) -> dict[str, Any]:
 
 
 def latency(windows: Sequence[Window], dark: bool) -> dict[str, Any]:
-    """Median and 95th percentile per release and minute, in seconds."""
+    """Median and 95th percentile per release and minute, in seconds; broken where none answered."""
     series = []
     releases = list(dict.fromkeys(window.release_digest for window in windows))
     for number, digest in enumerate(releases):
@@ -37,15 +38,31 @@ def latency(windows: Sequence[Window], dark: bool) -> dict[str, Any]:
         colour = PALETTE[number % len(PALETTE)]
         for label, field in (("p50", "latency_p50_s"), ("p95", "latency_p95_s")):
             points = [[1000 * w.start.timestamp(), round(getattr(w, field), 3)] for w in rows]
-            one = line(f"{short(digest)} {label}", points, colour)
+            one = line(f"{short(digest)} {label}", _broken(points), colour)
+            one["showSymbol"] = _alone(points)
             if label == "p95":
                 one["lineStyle"]["type"] = "dashed"
-            one["showSymbol"] = len(points) < 3
             series.append(one)
     options = frame(dark, "", "seconds")
     options["xAxis"]["type"] = "time"
     options["yAxis"]["min"] = 0
     return {**options, "series": series}
+
+
+def _broken(points: Sequence[Sequence[float]]) -> list[Sequence[float | None]]:
+    """``points`` with an empty one wherever a minute is missing."""
+    drawn: list[Sequence[float | None]] = []
+    for before, point in zip([None, *points], points, strict=False):
+        if before is not None and point[0] - before[0] > MINUTE_MS:
+            drawn.append([before[0] + MINUTE_MS, None])
+        drawn.append(point)
+    return drawn
+
+
+def _alone(points: Sequence[Sequence[float]]) -> bool:
+    """Whether one of the minutes has no neighbour: no line would show it."""
+    minutes = {point[0] for point in points}
+    return any(minutes.isdisjoint((one - MINUTE_MS, one + MINUTE_MS)) for one in minutes)
 
 
 def _steps(top: float) -> dict[str, float]:
@@ -58,7 +75,7 @@ def _signal_name(signal: Signal) -> str:
     return f"{title(signal)} · {short(signal.release_digest)}"
 
 
-def line(name: str, points: Sequence[Sequence[float]], colour: str) -> dict[str, Any]:
+def line(name: str, points: Sequence[Sequence[float | None]], colour: str) -> dict[str, Any]:
     return {
         "name": name,
         "type": "line",

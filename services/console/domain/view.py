@@ -1,6 +1,6 @@
 """A snapshot in the words and tones of the page."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -110,11 +110,14 @@ def tone_of(state: str) -> Tone:
 
 
 def stages(campaign: Campaign) -> tuple[Stage, ...]:
-    """The way of ``campaign``: behind it, where it stands, ahead of it."""
-    reached = {step.to_state for step in campaign.transitions} | {campaign.state}
+    """The way of ``campaign``: behind it, without what it passed over; where it stands; ahead."""
+    reached = {PATH[0], campaign.state, *(step.to_state for step in campaign.transitions)}
     ended = campaign.state == GOOD_END or campaign.state in BAD_ENDS
+    furthest = len(PATH) if campaign.state == GOOD_END else _furthest(reached)
     way = []
-    for name in PATH:
+    for place, name in enumerate(PATH):
+        if place < furthest and name not in reached:
+            continue
         if name == campaign.state:
             way.append(Stage(name, Tone.BUSY, "paused" if campaign.paused else ""))
         else:
@@ -123,6 +126,10 @@ def stages(campaign: Campaign) -> tuple[Stage, ...]:
     way = [Stage(s.name, s.tone, s.hint or share) if s.tone is Tone.BUSY else s for s in way]
     last = campaign.state if ended else GOOD_END
     return (*way, Stage(last, tone_of(last) if ended else Tone.CALM))
+
+
+def _furthest(reached: Set[str]) -> int:
+    return max(place for place, name in enumerate(PATH) if name in reached)
 
 
 def moments(campaign: Campaign) -> tuple[Moment, ...]:

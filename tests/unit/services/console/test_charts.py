@@ -31,6 +31,21 @@ def test_latency_has_two_lines_a_release_and_no_empty_minutes() -> None:
     assert len(series[0]["data"]) == 1
 
 
+def test_latency_is_not_drawn_across_minutes_without_answers() -> None:
+    rows = [window("a" * 64, minute) for minute in (0, 1, 5, 6)]
+
+    median, _ = charts.latency(rows, dark=False)["series"]
+
+    assert [value for _, value in median["data"]] == [0.5, 0.5, None, 0.5, 0.5]
+    assert not median["showSymbol"]
+
+
+def test_a_minute_without_neighbours_is_a_point() -> None:
+    rows = [window("a" * 64, minute) for minute in (0, 1, 5)]
+
+    assert all(one["showSymbol"] for one in charts.latency(rows, dark=False)["series"])
+
+
 def test_text_follows_the_theme_and_series_do_not() -> None:
     light, dark = (charts.drift([signal()], dark=one) for one in (False, True))
 

@@ -18,6 +18,18 @@ def test_the_way_shows_what_is_behind_now_and_ahead() -> None:
     assert way[-1].name == "promoted"
 
 
+def test_the_way_begins_with_the_request_and_leaves_out_what_was_passed_over() -> None:
+    shadow, promoted = campaign("building", "shadow"), campaign("building", "loading", "promoted")
+
+    way = [(stage.name, stage.tone) for stage in view.stages(shadow)]
+
+    assert way == [
+        ("requested", Tone.GOOD), ("building", Tone.GOOD), ("shadow", Tone.BUSY),
+        ("canary", Tone.CALM), ("promoted", Tone.CALM),
+    ]  # fmt: skip
+    assert {stage.tone for stage in view.stages(promoted)} == {Tone.GOOD}
+
+
 def test_a_canary_tells_its_share() -> None:
     way = view.stages(campaign("requested", "canary", share=0.25))
 

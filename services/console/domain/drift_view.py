@@ -33,6 +33,15 @@ class SignalRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Reference:
+    """How much of its reference a release has given; ``share`` is of 1."""
+
+    release: str
+    done: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class AlarmCard:
     title: str
     when: str
@@ -73,6 +82,31 @@ def ranked(signals: Sequence[Signal], application: str, search: str = "") -> tup
     return tuple(sorted(found, key=lambda one: (-one.level, not one.history, _text(one))))
 
 
+def references(signals: Sequence[Signal], application: str) -> tuple[Reference, ...]:
+    """Of the releases none of whose signals watches yet, by the one that has most; most first."""
+    furthest: dict[tuple[str, str], Signal] = {}
+    for one in sorted(signals, key=_given):
+        if application in (EVERY, one.application):
+            furthest[one.application, one.release_digest] = one
+    found = sorted(furthest.values(), key=_given, reverse=True)
+    return tuple(
+        Reference(
+            release=f"{one.application} · {short(one.release_digest)}",
+            done=f"{one.reference_events:,} of {one.reference_wanted:,} answers",
+            share=_given(one),
+        )
+        for one in found
+        if _collects(one)
+    )
+
+
+def no_signal(known: int, search: str) -> str:
+    """Why the table is empty, of ``known`` signals."""
+    if known and search:
+        return "No signal matches the search."
+    return "No signal yet: the monitor has seen no traffic."
+
+
 def key(signal: Signal) -> str:
     return "/".join((signal.application, signal.release_digest, signal.name, signal.segment))
 
@@ -83,8 +117,9 @@ def title(signal: Signal) -> str:
 
 
 def signal_row(signal: Signal) -> SignalRow:
-    collecting = not signal.history and signal.reference_events < signal.reference_wanted
-    done = f" {signal.reference_events:,} of {signal.reference_wanted:,}" if collecting else ""
+    done = ""
+    if _collects(signal):
+        done = f" {signal.reference_events:,} of {signal.reference_wanted:,}"
     told = ["stands among all signals"] if signal.stands else []
     left = [
         f"{count:,} {what}"
@@ -121,6 +156,14 @@ def decision_rows(decisions: Sequence[Decision], application: str) -> tuple[Deci
     """Newest first."""
     mine = [one for one in decisions if application in (EVERY, one.application)]
     return tuple(_decision(one) for one in sorted(mine, key=lambda one: one.at, reverse=True))
+
+
+def _collects(signal: Signal) -> bool:
+    return not signal.history and signal.reference_events < signal.reference_wanted
+
+
+def _given(signal: Signal) -> float:
+    return signal.reference_events / signal.reference_wanted if _collects(signal) else 1.0
 
 
 def _text(signal: Signal) -> str:

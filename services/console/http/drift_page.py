@@ -56,7 +56,7 @@ class DriftView:
             with ui.row().classes("w-full items-center gap-3"):
                 title("Signals", "nearest to an alarm first")
                 field = ui.input(placeholder="search: signal, segment, phase, cause, release")
-                field.props("dense outlined clearable debounce=200").classes("min-w-[320px]")
+                field.props("dense outlined clearable debounce=200").classes("w-full max-w-[340px]")
                 field.on_value_change(self._find)
             with ui.element("div").classes("p-scroll").style("max-height:420px"):
                 self._signals = ui.html("", sanitize=False).classes("w-full")
@@ -101,12 +101,18 @@ class DriftView:
     def _nothing_drawn(self) -> None:
         answer = self._live.read().signals
         panels.away(answer)
-        if not self._drawn():
-            panels.nothing("No signal is watched yet: references are being collected.", answer)
+        if self._drawn():
+            return
+        if found := drift_view.references(answer.rows, self._frame.application):
+            panels.references(found)
+        else:
+            panels.nothing("No signal is watched yet.", answer)
 
     def _no_signals(self) -> None:
+        answer = self._live.read().signals
         if not self._ranked():
-            panels.nothing("No signal of that name.", self._live.read().signals)
+            known = drift_view.ranked(answer.rows, self._frame.application)
+            panels.nothing(drift_view.no_signal(len(known), self._search), answer)
 
     def _alarms(self) -> None:
         answer = self._live.read().alarms

@@ -12,7 +12,7 @@ from nicegui import ui
 from services.console.domain.snapshot import Snapshot
 from services.console.domain.view import EVERY
 from services.console.http.live import Live
-from services.console.http.login_page import LOGO
+from services.console.http.plain_pages import LOGO
 from services.console.http.theme import ACCENT, CSS
 
 LOOK_AGAIN_S: Final = 1.0
@@ -77,9 +77,9 @@ class Frame:
         )
         ui.html(f'<nav class="p-nav">{links}</nav>', sanitize=False)
         ui.space()
-        self._fresh = ui.label().classes("p-soft")
+        self._fresh = ui.label().classes("p-soft whitespace-nowrap")
         self._chooser = ui.select({EVERY: "all applications"}, value=EVERY, on_change=self._choose)
-        self._chooser.props("dense outlined options-dense").classes("min-w-[190px]")
+        self._chooser.props("dense outlined options-dense").classes("p-choose")
         ui.button(icon="contrast", on_click=self._toggle).props("flat round dense").tooltip(
             "Light or dark"
         )

@@ -7,7 +7,7 @@ from fastapi import Request
 from nicegui import ui
 
 from services.console.domain import charts, view
-from services.console.domain.drift_view import ranked
+from services.console.domain.drift_view import ranked, references
 from services.console.domain.snapshot import Campaign, Snapshot
 from services.console.domain.view import EVERY
 from services.console.http import panels
@@ -135,18 +135,17 @@ class LoopView:
         rows = [row for row in answer.rows if self._frame.mine(row.application)]
         title("Drift", "each signal's evidence against its alarm threshold")
         panels.away(answer)
-        collecting = [row for row in rows if not row.history]
-        for row in collecting[:4]:
-            done = f"{row.reference_events:,} of {row.reference_wanted:,}"
-            text = f"{view.words(row.name)} · {view.short(row.release_digest)}: {row.phase}, {done}"
-            ui.label(text).classes("p-soft")
-        if not rows:
+        if found := references(rows, self._frame.application):
+            panels.references(found)
+        elif not rows:
             panels.nothing("The monitor has seen no traffic yet.", answer)
 
     def _latency_notes(self) -> None:
         answer = self._live.read().windows
         title("Latency", "seconds per answer, by release and minute")
         panels.away(answer)
+        if not any(row.answered for row in answer.rows if self._frame.mine(row.application)):
+            panels.nothing("No release has answered lately.", answer)
 
     def _services(self) -> None:
         title("Services", "as their ops ports say")

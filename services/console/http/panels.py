@@ -6,10 +6,13 @@ from html import escape
 from nicegui import ui
 
 from services.console.domain import view
+from services.console.domain.drift_view import Reference
 from services.console.domain.snapshot import Answer, Campaign, Health, Release, T, Topic
 from services.console.domain.view import Moment, Stage, Tile, Tone
 from services.console.http.theme import ROLE_COLOURS, tone_style
 
+REFERENCES = 4
+"""Releases whose reference is shown: those that have most of it."""
 MARKS = {Tone.GOOD: "✓", Tone.BAD: "✕", Tone.BUSY: "●", Tone.WARN: "!", Tone.CALM: ""}
 
 
@@ -48,6 +51,17 @@ def tiles(shown: Sequence[Tile]) -> None:
         for tile in shown
     )
     html(f'<div class="p-tiles">{cards}</div>')
+
+
+def references(found: Sequence[Reference]) -> None:
+    """What is awaited before anything can ring."""
+    rows = "".join(
+        f'<div class="p-reference" style="{tone_style(Tone.BUSY)}">'
+        f'<span class="p-mono">{escape(one.release)}</span><span>{one.done}</span>'
+        f'<div class="p-level"><div style="width:{100 * one.share:.1f}%"></div></div></div>'
+        for one in found[:REFERENCES]
+    )
+    html(f'<div class="p-none">Signals watch once a release has given its reference.{rows}</div>')
 
 
 def way(campaign: Campaign) -> None:
@@ -95,10 +109,10 @@ def shares(releases: Sequence[Release]) -> None:
         for part in parts
     )
     rows = "".join(
-        f'<div class="p-row"><span class="p-dot" style="--tone:{ROLE_COLOURS[part.role]}"></span>'
+        f'<div class="p-row p-part" style="--tone:{ROLE_COLOURS[part.role]}">'
+        f'<span class="p-dot"></span>'
         f'<b style="width:74px">{part.role}</b><span class="p-mono">{escape(part.label)}</span>'
-        f'<span style="flex:1"></span><b>{part.percent}</b>'
-        f'<span class="p-soft">{part.note}</span></div>'
+        f'<b class="p-share">{part.percent}</b><span class="p-soft">{part.note}</span></div>'
         for part in parts
     )
     idle = sum(row.role == "" for row in releases)
@@ -118,7 +132,7 @@ def services(found: Sequence[Health]) -> None:
 def topics(found: Sequence[Topic]) -> None:
     head = (
         "<tr><th>topic</th><th class='p-num'>events</th><th class='p-num'>lag</th>"
-        "<th>consumer groups</th><th class='p-num'>dead letters</th></tr>"
+        "<th class='p-wide'>consumer groups</th><th class='p-num'>dead letters</th></tr>"
     )
     rows = "".join(_topic(row) for row in view.topic_rows(found))
     html(f'<div class="p-scroll"><table class="p-table">{head}{rows}</table></div>')
@@ -132,6 +146,6 @@ def _topic(row: dict[str, str | int]) -> str:
         f'<tr{quiet}><td class="p-mono">{escape(str(row["topic"]))}</td>'
         f'<td class="p-num">{row["events"]:,}</td>'
         f'<td class="p-num">{chip(lag, Tone.WARN) if row["lag"] else lag}</td>'
-        f'<td class="p-soft">{escape(str(row["groups"])) or "-"}</td>'
+        f'<td class="p-soft p-wide">{escape(str(row["groups"])) or "-"}</td>'
         f'<td class="p-num">{chip(dead, Tone.BAD) if row["dead"] else dead}</td></tr>'
     )

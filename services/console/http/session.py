@@ -13,7 +13,7 @@ from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from libs.runtime.clock import Clock
-from services.console.http.login_page import login_page
+from services.console.http.plain_pages import login_page
 
 COOKIE: Final = "perennial-console"
 OPEN: Final = frozenset({"/login"})

@@ -34,6 +34,7 @@ body {{ background:var(--bg) !important; color:var(--text); font-family:{FONT};
   color:var(--soft); text-decoration:none }}
 .p-nav a:hover {{ background:var(--calm-bg) }}
 .p-nav a.p-here {{ background:var(--good-bg); color:var(--good) }}
+.p-choose {{ min-width:190px }}
 .p-main {{ width:100%; max-width:1500px; margin:0 auto; padding:20px 24px 40px;
   display:grid; grid-template-columns:repeat(12, minmax(0, 1fr)); gap:16px }}
 .p-card {{ background:var(--card); border:1px solid var(--line); border-radius:14px;
@@ -72,6 +73,9 @@ body {{ background:var(--bg) !important; color:var(--text); font-family:{FONT};
 .p-services {{ display:grid; margin-top:8px; column-gap:28px; width:100%;
   grid-template-columns:repeat(auto-fill, minmax(300px, 1fr)) }}
 .p-services .p-row {{ border-top:0 }}
+.p-part {{ flex-wrap:wrap; white-space:nowrap }}
+.p-part .p-soft {{ white-space:normal }}
+.p-share {{ margin-left:auto }}
 .p-row:first-of-type {{ border-top:0 }}
 .p-moment {{ position:relative; padding:0 0 16px 22px; border-left:2px solid var(--line);
   margin-left:7px; width:100% }}
@@ -82,6 +86,9 @@ body {{ background:var(--bg) !important; color:var(--text); font-family:{FONT};
 .p-away {{ display:flex; gap:8px; align-items:center; color:var(--bad); background:var(--bad-bg);
   border-radius:9px; padding:6px 12px; font-size:12.5px; margin-top:10px; width:100% }}
 .p-none {{ color:var(--soft); font-size:13px; padding:26px 0; text-align:center; width:100% }}
+.p-reference {{ display:grid; grid-template-columns:1fr auto; gap:4px 12px; text-align:left;
+  max-width:420px; margin:14px auto 0 }}
+.p-reference .p-level {{ grid-column:1/-1 }}
 .p-level {{ height:6px; border-radius:3px; background:var(--calm-bg); min-width:90px }}
 .p-level > div {{ height:6px; border-radius:3px; background:var(--tone) }}
 .p-pair {{ display:grid; grid-template-columns:1fr 1fr; gap:14px; margin-top:8px; width:100% }}
@@ -90,7 +97,7 @@ body {{ background:var(--bg) !important; color:var(--text); font-family:{FONT};
 .p-line {{ display:flex; gap:8px; align-items:center; flex-wrap:wrap }}
 .p-alarm {{ border-top:1px solid var(--line); padding:12px 0; width:100% }}
 .p-alarm:first-child {{ border-top:0 }}
-.p-scroll {{ max-height:600px; overflow:hidden auto; width:100%; margin-top:12px;
+.p-scroll {{ max-height:600px; overflow:auto; width:100%; margin-top:12px;
   padding-right:6px }}
 .p-table {{ width:100%; border-collapse:collapse; font-size:13px; margin-top:8px }}
 .p-table th {{ text-align:left; color:var(--soft); font-weight:600; font-size:12px;
@@ -101,6 +108,20 @@ body {{ background:var(--bg) !important; color:var(--text); font-family:{FONT};
 .p-table td.p-mono {{ white-space:nowrap }}
 .p-quiet td {{ color:var(--soft) }}
 @media (max-width:1100px) {{ .p-main > * {{ grid-column:1/-1 !important }} }}
+@media (max-width:880px) {{
+  .p-way {{ flex-direction:column }}
+  .p-stage {{ flex:none; flex-direction:row; gap:10px; padding:4px 0; text-align:left }}
+  .p-stage::before {{ top:-50%; right:auto; left:12px; width:3px; height:100% }}
+}}
+@media (max-width:600px) {{
+  .p-head {{ padding:8px 12px; gap:8px }}
+  .p-choose {{ flex:1; min-width:0 }}
+  .p-main {{ padding:12px 12px 32px; gap:12px }}
+  .p-tiles {{ grid-template-columns:1fr 1fr; gap:12px }}
+  .p-value {{ font-size:20px }}
+  .p-wide {{ display:none }}
+  .p-table th.p-num, .p-table td.p-mono:first-child {{ white-space:normal }}
+}}
 """
 
 

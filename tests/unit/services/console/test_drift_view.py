@@ -3,6 +3,8 @@
 import json
 from dataclasses import replace
 
+import pytest
+
 from services.console.domain import drift_charts, drift_view
 from services.console.domain.snapshot import Scatter
 from services.console.domain.view import EVERY, Tone
@@ -20,6 +22,32 @@ def test_a_search_needs_all_its_words() -> None:
 
     assert drift_view.ranked([signal(), german], EVERY, "PROMPT de") == (german,)
     assert drift_view.ranked([german], EVERY, "length de") == ()
+
+
+def test_a_release_tells_how_much_of_its_reference_it_has_given() -> None:
+    collecting = replace(signal(), history=(), reference_events=37, reference_wanted=240)
+    behind = replace(collecting, name="rating", reference_events=2)
+    other = replace(collecting, release_digest="b" * 64, reference_events=120)
+    watching = (
+        replace(collecting, release_digest="c" * 64),
+        replace(signal(), release_digest="c" * 64),
+    )
+
+    found = drift_view.references([behind, collecting, other, *watching], "bank")
+
+    assert [(one.release, one.done, one.share) for one in found] == [
+        ("bank · bbbbbbbb", "120 of 240 answers", 0.5),
+        ("bank · rrrrrrrr", "37 of 240 answers", 37 / 240),
+    ]
+    assert drift_view.references([collecting], "support") == ()
+
+
+@pytest.mark.parametrize(
+    ("known", "search", "told"),
+    [(3, "oops", "matches the search"), (0, "", "no traffic"), (0, "oops", "no traffic")],
+)
+def test_an_empty_table_says_why(known: int, search: str, told: str) -> None:
+    assert told in drift_view.no_signal(known, search)
 
 
 def test_another_application_is_not_shown() -> None:

@@ -1,4 +1,4 @@
-"""The login as one self-contained page; no script, both themes."""
+"""The login, and the page of what is not there: self-contained, no script, both themes."""
 
 from html import escape
 from string import Template
@@ -17,7 +17,7 @@ _PAGE: Final = Template("""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <link rel="icon" href="data:,">
-<title>Perennial · Log in</title>
+<title>Perennial · $title</title>
 <style>
 :root { color-scheme: light dark; --bg:#f1f5f9; --card:#fff; --text:#0f172a; --soft:#64748b;
   --line:#cbd5e1; --accent:#0f766e; --bad:#dc2626 }
@@ -26,7 +26,7 @@ _PAGE: Final = Template("""<!doctype html>
 * { box-sizing: border-box }
 body { margin:0; min-height:100vh; display:grid; place-items:center; background:var(--bg);
   color:var(--text); font:15px/1.5 Inter, Roboto, system-ui, sans-serif }
-form { width:min(420px, 92vw); background:var(--card); border:1px solid var(--line);
+main { width:min(420px, 92vw); background:var(--card); border:1px solid var(--line);
   border-radius:16px; padding:32px; box-shadow:0 12px 40px #0f172a14 }
 header { display:flex; gap:12px; align-items:center; margin-bottom:20px }
 h1 { font-size:20px; margin:0; letter-spacing:-.01em }
@@ -34,15 +34,21 @@ p { margin:0; color:var(--soft); font-size:13px }
 label { display:block; font-size:13px; font-weight:600; margin-bottom:6px }
 input { width:100%; padding:11px 12px; font:inherit; color:inherit; background:transparent;
   border:1px solid var(--line); border-radius:10px }
-button { width:100%; margin-top:16px; padding:11px; font:inherit; font-weight:600; color:#fff;
-  background:var(--accent); border:0; border-radius:10px; cursor:pointer }
+button, a { display:block; width:100%; margin-top:16px; padding:11px; font:inherit;
+  font-weight:600; color:#fff; background:var(--accent); border:0; border-radius:10px;
+  cursor:pointer; text-align:center; text-decoration:none }
 :focus-visible { outline:2px solid var(--accent); outline-offset:2px }
 #where { margin-top:8px }
 code { font:12px ui-monospace, Menlo, Consolas, monospace; overflow-wrap:anywhere }
 .bad { color:var(--bad); margin-top:10px; min-height:1.5em }
 </style></head><body>
-<form method="post" action="/login">
+<main>
 <header>$logo<div><h1>Perennial</h1><p>Keeps a language model in production good.</p></div></header>
+$body
+</main></body></html>
+""")
+
+_LOGIN: Final = Template("""<form method="post" action="/login">
 <label for="token">Operator token</label>
 <input id="token" name="token" type="password" autocomplete="current-password"
   aria-describedby="where" autofocus required>
@@ -51,9 +57,17 @@ after <code>make up</code>, the <code>operator_token</code> in
 <code>.perennial/credentials.json</code>.</p>
 <button>Log in</button>
 <p class="bad" role="alert">$problem</p>
-</form></body></html>
-""")
+</form>""")
+
+_NOT_FOUND: Final = Template("""<p>There is no page <code>$path</code>.</p>
+<a href="/">Back to the loop</a>""")
 
 
 def login_page(problem: str = "") -> str:
-    return _PAGE.substitute(logo=LOGO, problem=escape(problem))
+    body = _LOGIN.substitute(problem=escape(problem))
+    return _PAGE.substitute(title="Log in", logo=LOGO, body=body)
+
+
+def not_found_page(path: str) -> str:
+    body = _NOT_FOUND.substitute(path=escape(path))
+    return _PAGE.substitute(title="Not found", logo=LOGO, body=body)

@@ -76,7 +76,8 @@ def canary_verdict(observed: Observed, policy: Rollout, stage: int, alpha: float
     if present and not last and observed.stage_answered >= policy.stages[stage].requests:
         return Verdict(
             Move.ADVANCE,
-            f"{observed.stage_answered} answers at {policy.stages[stage].share:.0%} without harm",
+            f"{observed.stage_answered} answers of both releases without harm, the candidate "
+            f"at {policy.stages[stage].share:.0%}",
         )
     return STAY
 

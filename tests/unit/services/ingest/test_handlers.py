@@ -2,10 +2,13 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 import pytest
+from google.protobuf import text_format
 
 from libs.events.delivery import Delivery
 from libs.events.topics import RECORD_SUBMITTED, Topic
@@ -17,6 +20,8 @@ from services.ingest.handlers import MAX_REJECTIONS, Receipt, TakeBatch, Upload
 from services.ingest.ports import Announcement
 
 from .fakes import Ingest
+
+ROOT = Path(__file__).parents[4]
 
 
 def draft(answer: str = "So.") -> Draft:
@@ -88,6 +93,19 @@ def test_a_published_record_of_a_known_application_is_received() -> None:
     handler.announce.sink.flush()  # type: ignore[attr-defined]  # what the loop does
 
     assert ingest.received()[0].record.answer == "So."
+
+
+def test_the_topics_example_is_received() -> None:
+    text = (ROOT / "protos/examples/ingest.record-submitted.v1.txtpb").read_text()
+    event = text_format.Parse(text, RecordSubmitted())
+    event.record.application = "bank"
+    ingest = Ingest()
+    handler = ingest.on_submitted()
+
+    handler(replace(submitted("bank"), event=event))
+    handler.announce.sink.flush()  # type: ignore[attr-defined]
+
+    assert ingest.received()[0].record.kind == RecordKind.RECORD_KIND_EXAMPLE
 
 
 @pytest.mark.parametrize("application", ["shop", ""])

@@ -1,6 +1,7 @@
 """Declaring an application, feeding it, and seeing what it serves."""
 
 from array import array
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -8,16 +9,17 @@ import typer
 import yaml
 from google.protobuf import json_format
 
-from libs.faults import Poison
+from libs.faults import NOT_FOUND, Poison
 from protos.ingest.v1.ingest_events_pb2 import Record
 from protos.registry.v1 import registry_service_pb2 as messages
 from protos.registry.v1.application_pb2 import Application
-from protos.registry.v1.registry_events_pb2 import Role
+from protos.registry.v1.registry_events_pb2 import ApplicationApplied, Role
 from protos.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from services.cli import show, upload
 from services.cli.session import TIMEOUT_S, Session
 
 MOST_REJECTIONS: Final = 20
+PAGE: Final = 200
 Name = Annotated[str, typer.Option("--application", "-a", help="The application's name.")]
 
 
@@ -51,6 +53,35 @@ def apply(path: Path, as_json: show.AsJson = False) -> None:
         "api_key": f"kept in {session.home / 'keys.json'}",
     }
     show.rows("application", [row], as_json)
+
+
+def applications(
+    name: Annotated[str, typer.Argument(help="Only this one, as a file for `apply`.")] = "",
+    as_json: show.AsJson = False,
+) -> None:
+    """List the applications; with a name, show what is declared of it."""
+    registry = RegistryServiceStub(Session.here().operator("registry.rpc"))
+    found = [each for each in declared(registry) if name in ("", each.application.name)]
+    if name and not found:
+        raise Poison(f"no application {name!r}", code=NOT_FOUND)
+    if as_json:
+        return show.print_json([show.as_dict(each) for each in found])
+    if name:
+        fields = json_format.MessageToDict(found[0].application, preserving_proto_field_name=True)
+        return typer.echo(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True), nl=False)
+    listed = [{"name": each.application.name, "revision": each.revision} for each in found]
+    return show.rows("applications", listed, as_json)
+
+
+def declared(registry: RegistryServiceStub) -> Iterator[ApplicationApplied]:
+    """Every application as last applied, oldest first."""
+    request = messages.ListApplicationsRequest(page_size=PAGE)
+    while True:
+        page = registry.ListApplications(request, timeout=TIMEOUT_S)
+        yield from page.applications
+        if not page.next_page_token:
+            return
+        request.page_token = page.next_page_token
 
 
 def make_key(session: Session, registry: RegistryServiceStub, application: str) -> str:

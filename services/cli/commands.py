@@ -8,6 +8,7 @@ import typer
 
 from libs.faults import NOT_FOUND, Poison
 from services.cli import (
+    VERSION,
     answers,
     applications,
     campaigns,
@@ -31,8 +32,26 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(VERSION)
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    pass
+
+
 app.command("status")(status.status)
 app.command("apply")(applications.apply)
+app.command("applications")(applications.applications)
 app.add_typer(keys.app, name="key")
 app.command("ingest")(applications.ingest)
 app.command("generate")(answers.generate)

@@ -19,8 +19,12 @@ app = typer.Typer(help="API keys of an application.", no_args_is_help=True)
 def create(application: Name, as_json: show.AsJson = False) -> None:
     """Make a key, keep it in keys.json and print it; older ones stay valid."""
     session = Session.here()
+    before = _kept(session, application)
     made = make_key(session, _registry(session), application)
     show.rows("key", [{"application": application, "api_key": made}], as_json)
+    if before:
+        revoking = f"perennial key revoke -a {application} {before[:12]}"
+        typer.echo(f"keys.json had another, which stays valid: `{revoking}` ends it", err=True)
 
 
 @app.command("list")

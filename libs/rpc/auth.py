@@ -30,6 +30,14 @@ def from_header(value: str | None) -> str | None:
     return value[len(SCHEME) :].strip() or None
 
 
+def no_application(key: str | None) -> Poison:
+    """The refusal of a caller whose ``key`` no application has; None or "" when there is none."""
+    wrong = "no application has this key: " if key else ""
+    return Poison(
+        f"{wrong}send an application's key: authorization: Bearer KEY", code=UNAUTHENTICATED
+    )
+
+
 def require(secret: str | None, expected: str) -> None:
     """Refuse anything but ``expected``, in constant time.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from libs.events.delivery import Delivery
-from libs.faults import UNAUTHENTICATED, Poison
+from libs.rpc import auth
 from libs.runtime.clock import Clock
 from protos.feedback.v1.feedback_events_pb2 import FeedbackGiven
 from protos.feedback.v1.feedback_service_pb2 import GiveRequest
@@ -32,10 +32,7 @@ class GiveFeedback:
         """
         application = self.applications(key_sha256) if key_sha256 else None
         if application is None:
-            raise Poison(
-                "an application's API key is needed: 'authorization: Bearer KEY'",
-                code=UNAUTHENTICATED,
-            )
+            raise auth.no_application(key_sha256)
         feedback = wire.requested(request, application, self.clock.now())
         self.give(feedback)
         return feedback.feedback_id

@@ -7,7 +7,6 @@ from typing import Any, Final, NoReturn
 
 import grpc
 
-from libs.faults import UNAUTHENTICATED, Poison
 from libs.rpc import auth
 from libs.runtime import tracing
 from protos.inference.v1 import inference_service_pb2 as messages
@@ -88,9 +87,7 @@ class InferenceRpc(services.InferenceServiceServicer):
         key = auth.bearer(context.invocation_metadata())
         table = self.routing.find(auth.digest(key)) if key else None
         if table is None:
-            raise Poison(
-                "send an application's key: authorization: Bearer KEY", code=UNAUTHENTICATED
-            )
+            raise auth.no_application(key)
         return table
 
 

@@ -7,7 +7,8 @@ from typing import Final
 
 from libs.artifacts.store import ArtifactStore
 from libs.events.delivery import Delivery
-from libs.faults import UNAUTHENTICATED, Poison
+from libs.faults import Poison
+from libs.rpc import auth
 from libs.runtime.clock import Clock
 from protos.ingest.v1.ingest_events_pb2 import RecordSubmitted
 from services.ingest import domain, wire
@@ -131,10 +132,7 @@ class Authenticate:
         """
         table = self.applications.find(key_sha256) if key_sha256 else None
         if table is None:
-            raise Poison(
-                "an API key of an application is needed: authorization: Bearer KEY",
-                code=UNAUTHENTICATED,
-            )
+            raise auth.no_application(key_sha256)
         return table.application
 
 

@@ -107,7 +107,7 @@ class Answer:
                 instruments.FALLBACKS.labels(NO_RELEASE).inc()
                 return Assignment(release, Role.FALLBACK, 0.0)
         instruments.REFUSALS.labels(NO_RELEASE).inc()
-        raise EngineFailed(f"no release of {table.application} is loaded yet", code=NO_RELEASE)
+        raise EngineFailed(f"no release of {table.application} is loaded now", code=NO_RELEASE)
 
     def _kept(self, keys: Sequence[Key | None]) -> list[Pieces]:
         """The answers to all of a request's choices; none where one is missing."""

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from libs.faults import UNAUTHENTICATED, Poison, Retryable
+from libs.faults import Poison, Retryable
 from libs.http.app import make_app
 from libs.http.direct import Direct
 from libs.rpc import auth
@@ -101,9 +101,7 @@ class OpenAiHttp:
         key = auth.from_header(request.headers.get("authorization"))
         table = self.routing.find(auth.digest(key)) if key else None
         if table is None:
-            raise Poison(
-                "send an application's key: authorization: Bearer KEY", code=UNAUTHENTICATED
-            )
+            raise auth.no_application(key)
         return table
 
 

@@ -394,6 +394,17 @@ async def test_an_embedding_model_that_is_away_is_unavailable(
     assert failure.value.status_code == 503
 
 
+async def test_a_wrong_key_is_told_from_none(doors: Doors) -> None:
+    async with httpx.AsyncClient(base_url=doors.url) as client:
+        said = [
+            (await client.get("/models", headers=headers)).json()["error"]["message"]
+            for headers in ({}, {"authorization": "Bearer wrong"})
+        ]
+
+    assert said[0].startswith("send an application's key")
+    assert said[1].startswith("no application has this key")
+
+
 @pytest.mark.parametrize(
     ("method", "path", "headers", "status", "code"),
     [

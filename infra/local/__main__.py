@@ -35,6 +35,8 @@ def up(only: Only = "") -> None:
         console.print("interrupted: what did not run before is stopped again")
         raise typer.Exit(130) from error
     _show()
+    where = Home.of().credentials_file
+    console.print(f"the console asks for the operator_token in {where}", soft_wrap=True)
     console.print("stop it with [bold]make down")
 
 

@@ -56,7 +56,8 @@ def read_all(settings: KafkaSettings, topic: str) -> Iterator[Record]:
         if open_ends:
             raise Retryable(f"{topic}: nothing from partitions {sorted(open_ends)}")
     except KafkaException as error:
-        raise Retryable(f"{topic}: {error}") from error
+        why = f"kafka at {settings.brokers}: {error.args[0].str()}"
+        raise Retryable(f"{topic}: {why}") from error
     finally:
         consumer.close()
 

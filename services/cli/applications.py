@@ -1,5 +1,6 @@
 """Declaring an application, feeding it, and seeing what it serves."""
 
+import re
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,7 +34,13 @@ def read_application(path: Path) -> Application:
         content = yaml.safe_load(path.read_text())
         return json_format.ParseDict(content, Application())
     except (OSError, yaml.YAMLError, json_format.ParseError, AttributeError) as error:
-        raise Poison(f"{path}: {error}", code="bad_application") from error
+        raise Poison(f"{path}: {_as_in_the_file(error)}", code="bad_application") from error
+
+
+def _as_in_the_file(error: Exception) -> str:
+    """protobuf lists the fields there are in camelCase, the file has snake_case."""
+    told, marker, known = str(error).partition("Available Fields")
+    return told + marker + re.sub(r"(?<=[a-z0-9])[A-Z]", lambda one: f"_{one[0].lower()}", known)
 
 
 def apply(path: Path, as_json: show.AsJson = False) -> None:

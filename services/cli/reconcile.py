@@ -82,7 +82,7 @@ def balances(
                 found.append(Balance(topic.name, consumer, *places, dead, given_up))
         return found
     except KafkaException as error:
-        raise Retryable(f"kafka at {settings.brokers}: {error}") from error
+        raise Retryable(f"kafka at {settings.brokers}: {error.args[0].str()}") from error
     finally:
         reading.close()
 

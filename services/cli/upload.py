@@ -69,10 +69,18 @@ def _record(path: Path, number: int, piece: bytes, given: Record) -> Record:
         text = piece.decode("utf-8-sig")
         if path.suffix in DOCUMENTS:
             return _like(given, RecordKind.RECORD_KIND_DOCUMENT, {"text": text})
-        return _of_line(json.loads(text), given)
+        return _of_line(_json(text), given)
     except (Poison, ValueError, TypeError, RecursionError, json_format.ParseError) as error:
         told = " ".join(str(error).split())
         raise Poison(f"{path}:{number}: {told}", code="bad_line") from error
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        told = f"{error.msg} at column {error.colno}"
+        raise ValueError(f"not JSON ({told}): one object a line is expected") from error
 
 
 def _of_line(fields: object, given: Record) -> Record:

@@ -21,9 +21,9 @@ def test_an_application_is_read_from_yaml(tmp_path: Path) -> None:
 
 def test_a_misspelt_field_is_named(tmp_path: Path) -> None:
     path = tmp_path / "app.yaml"
-    path.write_text("name: support\nroll_out: {}\n")
+    path.write_text("name: support\nprompt_templat: a\n")
 
-    with pytest.raises(Poison, match="roll_out"):
+    with pytest.raises(Poison, match=r"(?s)prompt_templat\W.*'prompt_template', "):
         read_application(path)
 
 

@@ -62,7 +62,8 @@ def perennial(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
 @pytest.mark.parametrize(
     ("bad", "told"),
     [
-        ("{", "Expecting property name"),
+        ("{", "not JSON (Expecting property name"),
+        ("all: setup", "one object a line is expected"),
         ("[1]", "a line must be a JSON object"),
         ('{"prompt": 7}', "prompt"),
         ('{"promt": "a"}', "promt"),

@@ -56,8 +56,8 @@ define synchronised
 	  $(UV) venv --quiet --python $(PYTHON) $(1)
 	fi
 	if ! cat $(3) | cmp -s - $(BUILD)/$(2).lock; then
-	  $(say) 'setup: packages of $(1)'
-	  $(UV) pip sync --python $(1)/bin/python --require-hashes $(4) $(3)
+	  $(say) "setup: $$(cat $(3) | grep -c ==) packages of $(1)"
+	  $(UV) pip sync --quiet --python $(1)/bin/python --require-hashes $(4) $(3)
 	fi
 endef
 

@@ -1,5 +1,6 @@
-"""Server-sent events of a stranger: bounded lines, bounded whole."""
+"""Server-sent events of a stranger: bounded lines, bounded whole, bounded time."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Final, Self
@@ -10,36 +11,52 @@ MAX_LINE_BYTES: Final = 256 * 1024
 MAX_BYTES: Final = 8 * 1024 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """``ends_s`` is of the event loop's clock."""
+
+    ends_s: float
+    line_bytes: int = MAX_LINE_BYTES
+    whole_bytes: int = MAX_BYTES
+
+
 @dataclass(slots=True)
 class Chunks:
-    """What arrives, until its end. An iterator, not a generator: nobody has to close it."""
+    """What arrives, until its end. An iterator, not a generator: nobody has to close it.
+
+    The time limit is around each wait and never around the reader of these chunks.
+    """
 
     source: AsyncIterator[bytes]
-    most_bytes: int = MAX_BYTES
+    bounds: Bounds
     seen: int = 0
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
-        """Raises `EngineFailed`: ``engine_error`` above the bound."""
-        chunk = await anext(self.source)
+        """Raises `EngineFailed`: ``deadline``, or ``engine_error`` above the bound."""
+        try:
+            async with asyncio.timeout_at(self.bounds.ends_s):
+                chunk = await anext(self.source)
+        except TimeoutError:
+            raise EngineFailed("the answer took too long", code="deadline") from None
         self.seen += len(chunk)
-        if self.seen > self.most_bytes:
+        if self.seen > self.bounds.whole_bytes:
             raise EngineFailed("the provider's answer is too large", code="engine_error")
         return chunk
 
 
-async def data(source: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+async def data(source: AsyncIterator[bytes], bounds: Bounds) -> AsyncGenerator[bytes, None]:
     """The value of each ``data:`` line.
 
     Raises:
         EngineFailed: as `Chunks`, or ``engine_error`` for what is no event stream.
     """
     rest = b""
-    async for chunk in Chunks(source):
+    async for chunk in Chunks(source, bounds):
         *lines, rest = (rest + chunk).split(b"\n")
-        if len(rest) > MAX_LINE_BYTES:
+        if len(rest) > bounds.line_bytes:
             raise EngineFailed("the provider's line is too long", code="engine_error")
         for line in lines:
             value = _value(line.rstrip(b"\r"))

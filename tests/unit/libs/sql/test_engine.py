@@ -44,7 +44,7 @@ def test_a_new_file_held_by_another_is_switched_to_its_log_once_it_is_free(
     holder = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     monkeypatch.setattr(subject, "_PRAGMAS", ("busy_timeout=0",))
-    monkeypatch.setattr(subject.time, "sleep", lambda _: holder.execute("COMMIT"))
+    monkeypatch.setattr("libs.sql.engine.time.sleep", lambda _: holder.execute("COMMIT"))
 
     with connect(f"sqlite:///{tmp_path}/store.db").connect() as connection:
         told = connection.exec_driver_sql("PRAGMA journal_mode").scalar()

@@ -24,7 +24,7 @@ Detectors
     ``watch``        one release: collects its reference, then watches its signals
     ``ratings``      what users say of its answers, a signal with a reference of its own
     ``scoring``      the same over a history
-    ``part``, ``rare``  its columns; values that few of its events have
+    ``part``, ``rare``, ``missing``  its columns; values that few events have, or no longer
     ``fleet``        which alarms stand among those of all releases
     ``telling``, ``evidence``, ``scatter``  what an alarm shows
 

@@ -21,6 +21,7 @@ from services.monitor.domain.scalar import (
 
 PROMPT_EMBEDDING = "prompt_embedding"
 MEAN_LOGPROB = "mean_logprob"
+MISSING = "missing_values"
 LEAST_KNOWN = 10
 """Values of the fit part. Few of them make bins and regression coarse, never unfair."""
 MOST_STEPS = 10
@@ -70,6 +71,7 @@ KINDS = (
     Kind("retrieval_score", "retrieval", 0.05, "residual", familiar=True),
     Kind("latency", "system", 0.05, "residual", familiar=True),
     Kind("cost", "system", 0.05, "residual", familiar=True),
+    Kind(MISSING, "data", 0.03, "word"),
 )
 """In the order in which they are asked; half of the false alarms are the embedding's."""
 

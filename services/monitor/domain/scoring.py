@@ -14,6 +14,7 @@ from services.monitor.domain.copies import copies, natural
 from services.monitor.domain.detector import BLOCK
 from services.monitor.domain.fitting import PROMPT_EMBEDDING, Fit, Flags, fit
 from services.monitor.domain.intake import DUPLICATES, Reason, copy
+from services.monitor.domain.missing import marked, mostly, named, rarer
 from services.monitor.domain.panel import Calibration, Panel, Strata, panel, strata, thinning
 from services.monitor.domain.part import Part
 from services.monitor.domain.partition import Cells, unit
@@ -94,10 +95,15 @@ def score(reference: Part, stream: Part, average_run_length: float, seed: int) -
     if len(kept) < LEAST_REFERENCE:
         raise TooFew(len(kept))
     size = min(FIT_ROWS, len(kept) // 3)
-    widened = widen(fit(reference.table(kept[:size]), seed, repeats), reference, kept)
+    whole = mostly(reference, kept[:size])
+    others = [name for name in reference.columns if name not in whole]
+    reference, stream = marked(reference, whole), marked(stream, whole)
+    fitted = named(fit(reference.table(kept[:size]), seed, repeats), reference, kept[:size], whole)
+    widened = widen(fitted, reference, kept)
     known = widened.known
     tables = _tables(known, reference, kept[size:], stream)
-    notes = tables.notes + _left_out(reference, stream, (first, latter), (kept, rows), repeats)
+    notes = tables.notes + rarer(reference, stream, others)
+    notes += _left_out(reference, stream, (first, latter), (kept, rows), repeats)
     if not tables.own:
         return Verdict([], [], notes, reference.columns)
     copied = _copied(reference, first, before)

@@ -75,7 +75,7 @@ def test_one_pair_of_arrays_is_enough() -> None:
 
     verdict = offline.score(alone)
 
-    assert [one.name for one in verdict.watched] == ["latency"]
+    assert [one.name for one in verdict.watched] == ["latency", "missing_values"]
     assert verdict.alarms[0].cause == "system"
 
 
@@ -105,6 +105,28 @@ def test_rare_ratings_are_fitted_on_a_third_of_their_own() -> None:
     [feedback] = [one for one in verdict.watched if one.name == "feedback"]
     assert feedback.reference <= 20
     assert {alarm.signal for alarm in verdict.alarms} == {"feedback"}
+
+
+@pytest.mark.parametrize("name", ["logprob", "retrieval_score", "lang"])
+def test_values_that_stop_arriving_ring_as_a_matter_of_the_data(name: str) -> None:
+    whole = history(25)
+    whole[name][CHANGE:] = "" if name == "lang" else np.nan
+
+    verdict = offline.score(whole)
+
+    assert {(alarm.signal, alarm.cause) for alarm in verdict.alarms} == {("missing_values", "data")}
+    assert CHANGE <= verdict.alarms[0].t < CHANGE + 50
+    assert verdict.alarms[0].shifts[0].cell.endswith(name.replace("lang", "language"))
+
+
+def test_ratings_that_become_rarer_are_said_and_no_alarm() -> None:
+    whole = history(26)
+    whole["feedback"][CHANGE:] = np.nan
+
+    verdict = offline.score(whole)
+
+    assert verdict.alarms == []
+    assert "feedback: known in 72% of the reference, in 31% of the stream" in verdict.notes
 
 
 def test_an_array_of_too_few_values_is_named_with_what_it_lacks() -> None:

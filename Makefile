@@ -98,7 +98,7 @@ status: ## What runs, where, and whether it is ready
 logs: ## Follow all logs
 	@$(STACK) logs
 
-demo: setup ## The loop, end to end, in 20 to 26 minutes
+demo: setup ## The loop, end to end, in about 15 minutes
 	@$(PY) -m infra.demo
 
 .PHONY: sample

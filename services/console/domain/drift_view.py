@@ -10,6 +10,8 @@ from services.console.domain.view import EVERY, Tone, percent, short, span, word
 DRAWN: Final = 6
 """Signals in one chart: more cannot be told apart."""
 NEAR: Final = 0.5
+OF_RATINGS: Final = "feedback"
+"""The signal whose reference is of ratings, not of answers."""
 VERDICT_TONES: Final = {
     "retrain": Tone.BUSY,
     "wait_for_labels": Tone.WARN,
@@ -86,7 +88,7 @@ def references(signals: Sequence[Signal], application: str) -> tuple[Reference, 
     """Of the releases none of whose signals watches yet, by the one that has most; most first."""
     furthest: dict[tuple[str, str], Signal] = {}
     for one in sorted(signals, key=_given):
-        if application in (EVERY, one.application):
+        if application in (EVERY, one.application) and one.name != OF_RATINGS:
             furthest[one.application, one.release_digest] = one
     found = sorted(furthest.values(), key=_given, reverse=True)
     return tuple(

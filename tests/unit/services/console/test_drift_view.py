@@ -26,14 +26,15 @@ def test_a_search_needs_all_its_words() -> None:
 
 def test_a_release_tells_how_much_of_its_reference_it_has_given() -> None:
     collecting = replace(signal(), history=(), reference_events=37, reference_wanted=240)
-    behind = replace(collecting, name="rating", reference_events=2)
+    behind = replace(collecting, name="refusal", reference_events=2)
+    rated = replace(collecting, name="feedback", reference_events=100, reference_wanted=200)
     other = replace(collecting, release_digest="b" * 64, reference_events=120)
     watching = (
         replace(collecting, release_digest="c" * 64),
         replace(signal(), release_digest="c" * 64),
     )
 
-    found = drift_view.references([behind, collecting, other, *watching], "bank")
+    found = drift_view.references([behind, rated, collecting, other, *watching], "bank")
 
     assert [(one.release, one.done, one.share) for one in found] == [
         ("bank · bbbbbbbb", "120 of 240 answers", 0.5),

@@ -167,13 +167,14 @@ def _shares(edges: Floats, numbers: Floats) -> Floats:
 
 def _edges(numbers: Floats) -> Floats:
     """The eighths, and of both tails a thin slice and what lies beyond all numbers: a few
-    answers that time out would be lost among the slowest eighth."""
-    tail = max(THINNEST, LEAST_IN_TAIL / len(numbers))
+    answers that time out would be lost among the slowest eighth. Too few numbers have no thin
+    slices; where those tie, the largest one gets a cell of its own, or nothing above it could be
+    told from it."""
     inner = np.arange(1, SCALAR_BINS) / SCALAR_BINS
-    quantiles, ends = inner, [np.nextafter(numbers.max(), np.inf)]
+    eighths: NDArray[np.float64] = np.unique(np.quantile(numbers, inner))
+    above = np.nextafter(numbers.max(), np.inf)
+    tail = max(THINNEST, LEAST_IN_TAIL / len(numbers))
     if tail < WIDEST_TAIL:
-        quantiles, ends = np.array([tail, *inner, 1 - tail]), [numbers.min(), *ends]
-    edges: NDArray[np.float64] = np.unique(np.quantile(numbers, quantiles))
-    if tail < WIDEST_TAIL or len(edges) < len(quantiles):
-        edges = np.unique([*edges, *ends])
-    return edges
+        slices = np.quantile(numbers, [tail, 1 - tail])
+        return np.unique([numbers.min(), *slices, *eighths, above])
+    return np.append(eighths, above) if len(eighths) < len(inner) else eighths

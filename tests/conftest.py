@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.stack"]
+pytest_plugins = ["tests.spans", "tests.stack"]
 
 FOLDERS = ("unit", "contract", "integration", "e2e")
 

@@ -1,20 +1,11 @@
 """Trace ids go from what came in to what goes out, with and without somebody who sees spans."""
 
 import pytest
-from opentelemetry import trace
 from opentelemetry.sdk.trace import SpanProcessor
 
 from libs.runtime import tracing
 
 CAME: tracing.Pairs = [("traceparent", b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01")]
-
-
-@pytest.fixture
-def provider(monkeypatch: pytest.MonkeyPatch) -> tracing.Provider:
-    made = tracing.Provider()
-    monkeypatch.setattr(trace, "_TRACER_PROVIDER", made)
-    monkeypatch.setattr(tracing, "tracer", made.get_tracer("perennial"))
-    return made
 
 
 def told() -> list[str]:
@@ -24,10 +15,10 @@ def told() -> list[str]:
 
 @pytest.mark.parametrize("exported", [False, True])
 def test_what_is_sent_while_a_record_is_handled_is_its_spans_child(
-    provider: tracing.Provider, exported: bool
+    tracer_provider: tracing.Provider, exported: bool
 ) -> None:
     if exported:
-        provider.add_span_processor(SpanProcessor())
+        tracer_provider.add_span_processor(SpanProcessor())
 
     with tracing.within("a process", CAME):
         first, second = told(), told()
@@ -39,7 +30,7 @@ def test_what_is_sent_while_a_record_is_handled_is_its_spans_child(
     assert told() == [""]
 
 
-@pytest.mark.usefixtures("provider")
+@pytest.mark.usefixtures("tracer_provider")
 def test_a_record_without_a_parent_begins_a_trace() -> None:
     with tracing.within("a process", []):
         one = told()[1]
@@ -50,7 +41,7 @@ def test_a_record_without_a_parent_begins_a_trace() -> None:
     assert one != other
 
 
-@pytest.mark.usefixtures("provider")
+@pytest.mark.usefixtures("tracer_provider")
 def test_a_span_begun_inside_is_the_one_that_is_told() -> None:
     with (
         tracing.within("a process", CAME),

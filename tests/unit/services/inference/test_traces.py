@@ -5,7 +5,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -33,17 +32,9 @@ ASKED = {"model": "support", "messages": [{"role": "user", "content": "Where is 
 
 
 @pytest.fixture
-def provider(monkeypatch: pytest.MonkeyPatch) -> tracing.Provider:
-    made = tracing.Provider()
-    monkeypatch.setattr(trace, "_TRACER_PROVIDER", made)
-    monkeypatch.setattr(tracing, "tracer", made.get_tracer("perennial"))
-    return made
-
-
-@pytest.fixture
-def exported(provider: tracing.Provider) -> InMemorySpanExporter:
+def exported(tracer_provider: tracing.Provider) -> InMemorySpanExporter:
     exporter = InMemorySpanExporter()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracer_provider.add_span_processor(SimpleSpanProcessor(exporter))
     return exporter
 
 
@@ -90,7 +81,7 @@ async def test_the_event_names_the_callers_trace_where_it_is_a_valid_one(sent: s
     assert [event.traceparent for event in doors.events.served] == [sent if sent == CAME else ""]
 
 
-@pytest.mark.usefixtures("provider")
+@pytest.mark.usefixtures("tracer_provider")
 async def test_a_call_of_grpc_is_a_part_of_the_callers_trace() -> None:
     async with Doors().open() as doors, channel(doors.address, KEY) as opened:
         asked = messages.GenerateRequest(messages=[messages.Message(role="user", content="Hi")])
@@ -136,7 +127,7 @@ async def test_an_answer_is_one_span_however_often_its_event_is_sent(
     assert sent[-1].split("-")[1:3] == [TRACE, f"{span.context.span_id:016x}"]
 
 
-@pytest.mark.usefixtures("provider")
+@pytest.mark.usefixtures("tracer_provider")
 async def test_a_record_stays_in_the_callers_trace_while_nobody_exports(world: World) -> None:
     for came in (CAME, ""):
         world.journal.append(

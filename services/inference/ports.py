@@ -15,6 +15,8 @@ from services.inference.domain.sentinel import Known
 
 REFUSED_BY_ENGINE: Final = "refused_by_engine"
 """Poison's code for a request that this engine or provider will never answer."""
+CONTEXT_EXCEEDED: Final = "context_length_exceeded"
+"""Poison's code for a prompt that is longer than what can be read, as OpenAI's API has it."""
 INVALID_JSON_ANSWER: Final = "invalid_json_answer"
 """Poison's code for an answer that is not the JSON that was asked for."""
 
@@ -26,6 +28,13 @@ class EngineFailed(Retryable):
     def __init__(self, message: str, *, code: str, after_s: float = 1.0) -> None:
         super().__init__(message, after_s=after_s)
         self.code = code
+
+
+class ContextExceeded(Poison):
+    """The prompt, with the answer's tokens, is more than is read."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, code=CONTEXT_EXCEEDED, param="messages")
 
 
 class Overloaded(Poison):
@@ -46,7 +55,7 @@ class Generator(Protocol):
 
         Raises:
             EngineFailed: it broke, is away, or took longer than ``timeout_s``.
-            Poison: ``refused_by_engine``; this prompt will never be answered.
+            Poison: ``refused_by_engine``, `ContextExceeded`: this will never be answered.
         """
 
 
@@ -68,7 +77,7 @@ class Providers(Protocol):
         Raises:
             EngineFailed: ``engine_busy`` with the time that it asks for, ``engine_down``,
                 ``engine_error`` for what is no answer, ``deadline`` after ``timeout_s``.
-            Poison: ``refused_by_engine``; this prompt will never be answered.
+            Poison: ``refused_by_engine``, `ContextExceeded`: this will never be answered.
         """
 
 

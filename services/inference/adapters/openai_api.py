@@ -17,7 +17,7 @@ from services.inference.adapters import sse
 from services.inference.adapters.keys import Keys
 from services.inference.domain.generation import Delta, Finish, Message, Sampling
 from services.inference.domain.release import Provider
-from services.inference.ports import EngineFailed
+from services.inference.ports import REFUSED_BY_ENGINE, ContextExceeded, EngineFailed
 from services.inference.wire import completions
 
 log = structlog.get_logger()
@@ -32,6 +32,8 @@ READ_OUT_CHUNKS: Final = 8
 MAX_ERROR_BYTES: Final = 16 * 1024
 REFUSALS: Final = frozenset({400, 413, 422})
 """Of this very request; any other failure may be the provider's own."""
+BEYOND: Final = (b"context_length_exceeded", b"maximum context length")
+"""In a refusal of a prompt that is too long: OpenAI's code, and the words of those without one."""
 BROKE_OFF: Final = (
     aiohttp.ServerDisconnectedError,
     aiohttp.ClientPayloadError,
@@ -162,7 +164,9 @@ async def _refusal(
     words = said[:500].decode(errors="replace")
     log.warning("provider.refused", provider=provider.name, status=status, said=words)
     if status in REFUSALS:
-        return Poison(f"{provider.name} refuses the request", code="refused_by_engine")
+        if any(mark in said for mark in BEYOND):
+            return ContextExceeded(f"the prompt is longer than the context of {provider.name}")
+        return Poison(f"{provider.name} refuses the request", code=REFUSED_BY_ENGINE)
     if status == 429:
         after_s = completions.retry_after_s(response.headers.get("retry-after"))
         return EngineFailed(

@@ -17,7 +17,7 @@ from libs.faults import Poison, Retryable
 from services.inference.adapters import tensors
 from services.inference.domain.generation import Delta, Finish, Sampling, Token
 from services.inference.domain.release import model_name
-from services.inference.ports import EngineFailed
+from services.inference.ports import ContextExceeded, EngineFailed
 
 log = structlog.get_logger()
 
@@ -30,6 +30,8 @@ STATUS_ERRORS: Final = (("triton_grpc_error", "true"),)
 """Asks Triton to end a failed stream with a gRPC status instead of a bare text."""
 BUSY: Final = "requests are running"
 """In the engine's message when it takes no more requests for now."""
+BEYOND: Final = "prompt tokens and"
+"""In the engine's message when they and the new ones are more than its context."""
 DOWN: Final = ("is not healthy", "no available versions", "not at ready state", "unknown model")
 """In Triton's messages for an engine that is gone."""
 FINISHED: Final = frozenset({"stop", "length"})
@@ -145,6 +147,8 @@ def _rpc_failure(error: grpc.aio.AioRpcError) -> EngineFailed | Poison:
             return EngineFailed("the answer took too long", code="deadline")
         case grpc.StatusCode.INVALID_ARGUMENT:
             message = details.splitlines()[0][:200] if details else "bad parameters"
+            if BEYOND in message:
+                return ContextExceeded(f"the engine refuses: {message}")
             return Poison(f"the engine refuses: {message}", code="refused_by_engine")
         case grpc.StatusCode.UNAVAILABLE if BUSY in details:
             return EngineFailed("the engine takes no more requests now", code="engine_busy")

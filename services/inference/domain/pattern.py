@@ -44,14 +44,15 @@ def why_not(pattern: str) -> str | None:
     """Why ``pattern`` is not taken; None when it is."""
     if len(pattern) > MAX_PATTERN:
         return f"is above {MAX_PATTERN} characters"
-    if foreign := _why_foreign(pattern):
-        return foreign
+    pieces = _pieces(pattern)
+    if (known := sum(map(len, pieces))) < len(pattern):
+        return f"is broken or not supported from {pattern[known : known + 16]!r} on"
     try:
         tree = parser.parse(pattern)
         re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
         return f"is no regular expression: {str(error)[:100]}"
-    return _why_costly(tree)
+    return _why_hollow(pieces) or _why_costly(tree)
 
 
 @lru_cache(maxsize=256)
@@ -89,18 +90,18 @@ def _why_costly(tree: Any) -> str | None:
     return f"is too long spelled out: above {MAX_SPELLED}" if _size(tree) > MAX_SPELLED else None
 
 
-def _why_foreign(pattern: str) -> str | None:
-    """Where Python's dialect is not that of the engines."""
-    pieces, at = [""], 0
-    while at < len(pattern):
-        found = TOKEN.match(pattern, at)
-        if found is None:
-            return f"is not supported from {pattern[at : at + 16]!r} on"
+def _pieces(pattern: str) -> list[str]:
+    """``pattern`` as far as Python's dialect is that of the engines."""
+    pieces, at = [], 0
+    while found := TOKEN.match(pattern, at):
         pieces.append(found[0])
         at = found.end()
-    pieces.append("")
-    for before, after in pairwise(pieces):
-        if pattern and before in OPENING and after in CLOSING:
+    return pieces
+
+
+def _why_hollow(pieces: list[str]) -> str | None:
+    for before, after in pairwise(["", *pieces, ""]):
+        if pieces and before in OPENING and after in CLOSING:
             return "has an empty alternative or group, which is not supported"
     return None
 

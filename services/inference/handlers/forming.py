@@ -86,4 +86,5 @@ def _together(first: Finish, second: Finish) -> Finish:
 def _invalid(why: str, finish: Finish) -> Poison:
     if finish.reason == "length":
         why = "max_tokens ended it before its JSON was complete"
-    return Poison(f"the answer does not fit response_format: {why}", code=INVALID_JSON_ANSWER)
+    told = f"the answer does not fit response_format: {why}"
+    return Poison(told, code=INVALID_JSON_ANSWER, param="response_format")

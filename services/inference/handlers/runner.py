@@ -22,11 +22,20 @@ from services.inference.handlers import instruments
 from services.inference.handlers.external import External, refuse_unheard
 from services.inference.handlers.forming import held, repaired
 from services.inference.handlers.generation import Generation, Trace
-from services.inference.ports import REFUSED_BY_ENGINE, EngineFailed, Generator, Journal
+from services.inference.ports import (
+    CONTEXT_EXCEEDED,
+    REFUSED_BY_ENGINE,
+    ContextExceeded,
+    EngineFailed,
+    Generator,
+    Journal,
+)
 from services.inference.wire import events
 
 ELSEWHERE: Final = frozenset({"engine_down", "engine_busy", "engine_error"})
 """Failures that another release may not share."""
+OF_ONE_API: Final = frozenset({CONTEXT_EXCEEDED, REFUSED_BY_ENGINE})
+"""Refusals of a provider that another one may not share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +169,7 @@ class Runner:
         except prompt.BadVariable as error:
             raise Poison(str(error), code="invalid_value", param=_variable(error.name)) from error
         except prompt.PromptTooLong as error:
-            raise Poison(str(error), code="too_long", param="messages") from error
+            raise ContextExceeded(str(error)) from error
         except prompt.BadValues as error:
             param = "prompt_variables" if ask.variables else "messages"
             raise Poison(str(error), code="invalid_value", param=param) from error
@@ -210,7 +219,7 @@ class Runner:
 def _elsewhere(failure: EngineFailed | Poison, release: Release) -> bool:
     """Whether another may answer: what one API refuses is no fault of the request alone."""
     abroad = release.engine.provider is not None
-    return failure.code in ELSEWHERE or (abroad and failure.code == REFUSED_BY_ENGINE)
+    return failure.code in ELSEWHERE or (abroad and failure.code in OF_ONE_API)
 
 
 def _variable(name: str) -> str:

@@ -44,7 +44,7 @@ class OpenAiHttp:
         app.add_exception_handler(Exception, problems.tell_bug)
         asked = {
             "/v1/chat/completions": self.chat,
-            "/v1/completions": self.complete,
+            problems.COMPLETIONS: self.complete,
             "/v1/embeddings": self.embeddings,
         }
         for path, handler in asked.items():

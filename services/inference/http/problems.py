@@ -21,6 +21,7 @@ WRONG_TYPE: Final = "unsupported_media_type"
 STATUS: Final = {INVALID_JSON_ANSWER: 422, WRONG_TYPE: 415}
 KINDS: Final = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 UNKNOWN: Final = {404: "unknown_url", 405: "method_not_allowed"}
+COMPLETIONS: Final = "/v1/completions"
 COME_AGAIN: Final = frozenset({429, 503})
 
 
@@ -35,20 +36,23 @@ def insist_on(table: Table, model: str) -> None:
         raise BadParameter("model", reason, code=NOT_FOUND)
 
 
-def body(fault: Exception) -> dict[str, object]:
+def body(fault: Exception, path: str = "") -> dict[str, object]:
+    """``path``: of the request. What an engine says of the messages is of a completion's prompt."""
     status = _status(fault)
     code = fault.code if isinstance(fault, Poison | EngineFailed) else "unavailable"
     if status == 404:
         code = "model_not_found"
     param = fault.param if isinstance(fault, Poison) else ""
+    if path == COMPLETIONS and param == "messages" and not isinstance(fault, BadParameter):
+        param = "prompt"
     return replies.error(str(fault), _kind(status), code, param or None)
 
 
-async def tell(_: Request, fault: Exception) -> Response:
+async def tell(request: Request, fault: Exception) -> Response:
     status = _status(fault)
     after_s = getattr(fault, "after_s", None) or 1.0
     headers = {"retry-after": str(math.ceil(after_s))} if status in COME_AGAIN else {}
-    return JSONResponse(body(fault), status, headers)
+    return JSONResponse(body(fault, request.url.path), status, headers)
 
 
 async def tell_unknown(request: Request, error: Exception) -> Response:

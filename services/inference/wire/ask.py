@@ -8,6 +8,7 @@ from typing import Final
 from libs.faults import Poison
 from services.inference.domain.form import MAX_SCHEMA_BYTES, BadSchema, form
 from services.inference.domain.generation import MAX_SEED, Ask, Form
+from services.inference.ports import CONTEXT_EXCEEDED
 
 MAX_MESSAGES: Final = 64
 MAX_PROMPT_BYTES: Final = 64 * 1024
@@ -23,8 +24,9 @@ MAX_TOP_K: Final = 1_000_000
 MAX_PENALTY: Final = 2.0
 MAX_VARIABLES: Final = 32
 MAX_VARIABLE_CHARACTERS: Final = 16 * 1024
-ROLES: Final = frozenset({"system", "user", "assistant"})
+ROLES: Final = frozenset({"assistant", "developer", "system", "user"})
 VERDICTS: Final = frozenset({"allow", "flag", "block"})
+MISSING: Final = "missing_required_parameter"
 
 
 class BadParameter(Poison):
@@ -32,6 +34,22 @@ class BadParameter(Poison):
 
     def __init__(self, param: str, message: str, *, code: str = "invalid_value") -> None:
         super().__init__(f"{param}: {message}", code=code, param=param)
+        self.reason = message
+
+    def called(self, names: Mapping[str, str]) -> "BadParameter":
+        """The same, with the name that the caller knows."""
+        return BadParameter(names.get(self.param, self.param), self.reason, code=self.code)
+
+
+def role_of(param: str, given: str) -> str:
+    """A message's role: OpenAI's ``developer`` is the successor of ``system`` and means the same.
+
+    Raises:
+        BadParameter: names ``param``.
+    """
+    if given not in ROLES:
+        raise BadParameter(param, f"{given[:32]!r} is not one of {', '.join(sorted(ROLES))}")
+    return "system" if given == "developer" else given
 
 
 def checked(ask: Ask) -> Ask:
@@ -114,15 +132,12 @@ def _messages(ask: Ask) -> None:
         return
     if not 1 <= len(messages) <= MAX_MESSAGES:
         raise BadParameter("messages", f"{len(messages)} of them; 1 to {MAX_MESSAGES} are taken")
-    for index, message in enumerate(messages):
-        if message.role not in ROLES:
-            raise BadParameter(
-                f"messages[{index}].role", f"{message.role[:32]!r} is not one of {sorted(ROLES)}"
-            )
     size = sum(len(message.content.encode(errors="surrogatepass")) for message in messages)
     if size > MAX_PROMPT_BYTES:
         raise BadParameter(
-            "messages", f"{size} bytes of content; at most {MAX_PROMPT_BYTES}", code="too_long"
+            "messages",
+            f"{size} bytes of content; at most {MAX_PROMPT_BYTES}",
+            code=CONTEXT_EXCEEDED,
         )
     asked = any(message.role == "user" and message.content.strip() for message in messages)
     if not asked and not ask.variables:
@@ -143,8 +158,8 @@ def encodable(text: str) -> bool:
 def _within(param: str, value: float | None, least: float, most: float) -> None:
     if value is None:
         return
-    if not math.isfinite(value) or not least <= value <= most:
-        raise BadParameter(param, f"{value} is outside {least} to {most}")
+    if not least <= value <= most:  # so is no NaN, and integers of any length are compared
+        raise BadParameter(param, f"{str(value)[:24]} is outside {least} to {most}")
 
 
 def _stops(stops: Sequence[str]) -> None:
@@ -168,7 +183,7 @@ def _labels(labels: Mapping[str, str]) -> None:
         raise BadParameter("metadata", f"{len(labels)} labels; at most {MAX_LABELS}")
     for name, value in labels.items():
         _short("metadata", name, MAX_LABEL_NAME)
-        _short(f"metadata[{name[:MAX_LABEL_NAME]!r}]", value, MAX_LABEL_VALUE)
+        _short(f"metadata.{name}", value, MAX_LABEL_VALUE)
 
 
 def _variables(variables: Mapping[str, str]) -> None:
@@ -180,5 +195,5 @@ def _variables(variables: Mapping[str, str]) -> None:
     size = sum(len(value.encode()) for value in variables.values())
     if size > MAX_PROMPT_BYTES:
         raise BadParameter(
-            "prompt_variables", f"{size} bytes; at most {MAX_PROMPT_BYTES}", code="too_long"
+            "prompt_variables", f"{size} bytes; at most {MAX_PROMPT_BYTES}", code=CONTEXT_EXCEEDED
         )

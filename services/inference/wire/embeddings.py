@@ -1,12 +1,12 @@
 """OpenAI's embeddings: the request."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
 from services.inference.wire.ask import BadParameter, encodable
-from services.inference.wire.openai import parsed
+from services.inference.wire.body import parsed
 
 MAX_TEXTS: Final = 256
 MAX_TEXT_CHARACTERS: Final = 32 * 1024
@@ -17,7 +17,7 @@ class EmbeddingBody(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True)
 
     model: str
-    input: str | list[str] | list[int] | list[list[int]]
+    input: str | list[Any]
     encoding_format: str | None = None
     dimensions: int | None = None
     user: str | None = None
@@ -44,10 +44,13 @@ def wanted(body: bytes) -> Wanted:
     if read.encoding_format not in FORMATS | {None}:
         raise BadParameter("encoding_format", f"is not one of {sorted(FORMATS)}")
     given = [read.input] if isinstance(read.input, str) else read.input
-    texts = tuple(text for text in given if isinstance(text, str))
-    if len(texts) < len(given):
-        raise BadParameter("input", "token ids are not supported", code="unsupported_parameter")
-    return Wanted(read.model, checked_texts("input", texts), read.encoding_format == "base64")
+    for index, text in enumerate(given):
+        if isinstance(text, int | list):
+            raise BadParameter("input", "token ids are not supported", code="unsupported_parameter")
+        if not isinstance(text, str):
+            raise BadParameter(f"input[{index}]", "must be text", code="invalid_type")
+    texts = checked_texts("input", tuple(given))
+    return Wanted(read.model, texts, read.encoding_format == "base64")
 
 
 def checked_texts(param: str, texts: tuple[str, ...]) -> tuple[str, ...]:

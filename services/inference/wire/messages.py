@@ -19,6 +19,7 @@ from services.inference.wire.ask import (
     checked,
     choices,
     judgements,
+    role_of,
     schema_text_form,
 )
 
@@ -40,7 +41,10 @@ def wanted(request: rpc.GenerateRequest) -> Wanted:
     """
     labels, score, verdict = judgements(request.metadata)
     ask = Ask(
-        messages=tuple(Message(m.role, m.content) for m in request.messages),
+        messages=tuple(
+            Message(role_of(f"messages[{index}].role", message.role), message.content)
+            for index, message in enumerate(request.messages)
+        ),
         max_tokens=request.max_tokens if request.HasField("max_tokens") else None,
         temperature=request.temperature if request.HasField("temperature") else None,
         top_p=request.top_p if request.HasField("top_p") else None,

@@ -2,44 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from services.inference.domain.form import ANY_OBJECT
 from services.inference.domain.generation import Ask, Form, Message
 from services.inference.wire.ask import (
     MAX_ID_CHARACTERS,
+    MISSING,
     BadParameter,
     checked,
     choices,
     judgements,
+    role_of,
     schema_form,
 )
+from services.inference.wire.body import parsed, refuse_extra, refuse_unsupported
 
-NEUTRAL: Final[dict[str, tuple[object, ...]]] = {
-    "audio": (),
-    "best_of": (1,),
-    "echo": (False,),
-    "function_call": ("none",),
-    "functions": (),
-    "logit_bias": ({},),
-    "modalities": (["text"],),
-    "moderation": (),
-    "parallel_tool_calls": (True, False),
-    "prediction": (),
-    "prompt_cache_options": (),
-    "prompt_cache_retention": (),
-    "reasoning_effort": ("none",),
-    "store": (False,),
-    "suffix": ("",),
-    "tool_choice": ("none", "auto"),
-    "tools": ([],),
-    "top_logprobs": (0,),
-    "verbosity": ("medium",),
-    "web_search_options": (),
-}
-"""Known parameters that are not supported, with the values that ask for nothing."""
 STREAM_NEUTRAL: Final[dict[str, tuple[object, ...]]] = {"include_obfuscation": (False,)}
 TIERS: Final = {"priority": "high", "flex": "low"}
 """``service_tier`` to the label ``priority``; the others are normal."""
@@ -50,10 +30,10 @@ OPEN: Final = ConfigDict(extra="allow", strict=True)
 
 
 class Part(BaseModel):
-    model_config = STRICT
+    model_config = OPEN
 
     type: str
-    text: str = ""
+    text: str | None = None
 
 
 class ChatMessage(BaseModel):
@@ -149,6 +129,7 @@ def chat(body: bytes) -> Wanted:
         max_tokens=read.max_tokens if most is None else most,
         logprobs=bool(read.logprobs),
         form=_form(read.response_format),
+        said={} if most is None else {"max_tokens": "max_completion_tokens"},
     )
 
 
@@ -161,12 +142,15 @@ def completion(body: bytes) -> Wanted:
         raise BadParameter("prompt", f"{len(prompts)} of them; one is taken")
     if read.logprobs:
         raise BadParameter("logprobs", "at most 0: none but those of the chosen tokens")
+    if not prompts[0].strip() and not read.prompt_variables:
+        raise BadParameter("prompt", "is empty")
     return _wanted(
         read,
         messages=(Message("user", prompts[0]),) if prompts[0] else (),
         max_tokens=read.max_tokens,
         logprobs=read.logprobs is not None,
         form=None,
+        said={"messages": "prompt", "messages[0].content": "prompt"},
     )
 
 
@@ -177,7 +161,9 @@ def _wanted(
     max_tokens: int | None,
     logprobs: bool,
     form: Form | None,
+    said: Mapping[str, str],
 ) -> Wanted:
+    """``said``: what the caller calls some of our parameters."""
     labels, score, verdict = judgements(body.metadata or {})
     if body.service_tier in TIERS:
         labels.setdefault("priority", TIERS[body.service_tier])
@@ -201,7 +187,11 @@ def _wanted(
         guard_verdict=verdict,
     )
     usage = _include_usage(body)
-    return Wanted(body.model, checked(ask), choices(body.n), bool(body.stream), usage)
+    try:
+        checked(ask)
+    except BadParameter as error:
+        raise error.called({"episode_id": "metadata.episode_id", **said}) from None
+    return Wanted(body.model, ask, choices(body.n), bool(body.stream), usage)
 
 
 def _include_usage(body: Body) -> bool:
@@ -210,43 +200,8 @@ def _include_usage(body: Body) -> bool:
         return False
     if not body.stream:
         raise BadParameter("stream_options", "is for `stream: true` only")
-    _refuse_unsupported(options.model_extra or {}, STREAM_NEUTRAL, "stream_options.")
+    refuse_unsupported(options.model_extra or {}, STREAM_NEUTRAL, "stream_options.")
     return options.include_usage
-
-
-B = TypeVar("B", bound=BaseModel)
-
-
-def parsed(kind: type[B], body: bytes) -> B:
-    try:
-        parsed = kind.model_validate_json(body)
-    except ValidationError as error:
-        raise _refused(error) from error
-    _refuse_unsupported(parsed.model_extra or {}, NEUTRAL)
-    return parsed
-
-
-def _refused(error: ValidationError) -> BadParameter:
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    if first["type"] == "json_invalid":
-        return BadParameter("body", first["msg"], code="invalid_json")
-    where = ".".join(str(step) for step in first["loc"]) or "body"
-    return BadParameter(where[:128], first["msg"])
-
-
-def _refuse_unsupported(
-    extra: Mapping[str, object], neutral: Mapping[str, tuple[object, ...]], prefix: str = ""
-) -> None:
-    for name, value in extra.items():
-        if name not in neutral:
-            raise BadParameter(prefix + name[:64], "is not a parameter", code="unknown_parameter")
-        if value is not None and not any(_same(value, each) for each in neutral[name]):
-            raise BadParameter(prefix + name, "is not supported here", code="unsupported_parameter")
-
-
-def _same(value: object, other: object) -> bool:
-    """Equal, and not only as 1 equals True."""
-    return value == other and isinstance(value, bool) == isinstance(other, bool)
 
 
 def _form(wanted: ResponseFormat | None) -> Form | None:
@@ -266,19 +221,20 @@ def _form(wanted: ResponseFormat | None) -> Form | None:
 
 
 def _message(index: int, message: ChatMessage) -> Message:
-    for name, value in (message.model_extra or {}).items():
-        if value:
-            raise BadParameter(
-                f"messages[{index}].{name[:64]}", "is not supported", code="unsupported_parameter"
-            )
-    role = "system" if message.role == "developer" else message.role
-    if isinstance(message.content, list):
-        for part in message.content:
-            if part.type != "text":
-                raise BadParameter(
-                    f"messages[{index}].content",
-                    f"parts of type {part.type[:32]!r} are not supported; only text",
-                    code="unsupported_parameter",
-                )
-        return Message(role, "".join(part.text for part in message.content))
-    return Message(role, message.content or "")
+    where = f"messages[{index}]"
+    role, content = role_of(f"{where}.role", message.role), message.content
+    refuse_extra(where, message)
+    if content is None and role != "assistant":
+        raise BadParameter(f"{where}.content", "is missing", code=MISSING)
+    if isinstance(content, list):
+        content = "".join(_text(f"{where}.content[{at}]", part) for at, part in enumerate(content))
+    return Message(role, content or "")
+
+
+def _text(where: str, part: Part) -> str:
+    if part.type != "text":
+        raise BadParameter(f"{where}.type", f"{part.type[:32]!r} is not supported, only 'text'")
+    refuse_extra(where, part)
+    if part.text is None:
+        raise BadParameter(f"{where}.text", "is missing", code=MISSING)
+    return part.text

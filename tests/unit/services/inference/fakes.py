@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from libs.events.topics import E, Topic
-from libs.faults import Poison, Retryable
+from libs.faults import Retryable
 from libs.rpc.auth import digest as key_digest
 from protos.inference.v1.inference_events_pb2 import EngineLoaded, GenerationServed
 from protos.registry.v1 import registry_events_pb2 as registry
@@ -23,7 +23,7 @@ from services.inference.domain.release import (
     Route,
     Table,
 )
-from services.inference.ports import EngineFailed
+from services.inference.ports import ContextExceeded, EngineFailed
 
 KEY = "key-of-the-support-application"
 WORDS = 8
@@ -102,7 +102,7 @@ class FakeGenerator:
         if digest not in self.engines:
             raise EngineFailed("the engine is away", code="engine_down")
         if len(prompt) > CONTEXT_CHARACTERS:
-            raise Poison("the engine refuses: too long", code="refused_by_engine")
+            raise ContextExceeded("the engine refuses: too long")
         self.prompts.append(prompt)
         self.samplings.append(sampling)
         self.running += 1

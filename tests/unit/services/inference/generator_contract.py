@@ -128,7 +128,7 @@ class GeneratorContract:
         with pytest.raises(Poison) as refusal:
             await collect(subject, prompt=subject.too_long)
 
-        assert refusal.value.code == "refused_by_engine"
+        assert (refusal.value.code, refusal.value.param) == ("context_length_exceeded", "messages")
 
     async def test_an_answer_that_takes_too_long_is_given_up(self, subject: Subject) -> None:
         subject.slow()

@@ -61,6 +61,13 @@ async def refuses(_: "LocalProvider", out: asyncio.StreamWriter, __: dict[str, A
     out.write(head(400, "application/json") + b'{"error": {"message": "too long"}}')
 
 
+async def refuses_the_length(
+    _: "LocalProvider", out: asyncio.StreamWriter, __: dict[str, Any]
+) -> None:
+    said = b'{"error": {"message": "Too long.", "code": "context_length_exceeded"}}'
+    out.write(head(400, "application/json") + said)
+
+
 async def refuses_max_tokens(
     server: "LocalProvider", out: asyncio.StreamWriter, asked: dict[str, Any]
 ) -> None:

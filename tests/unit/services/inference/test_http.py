@@ -15,6 +15,7 @@ from services.inference.ports import EngineFailed
 from tests.unit.services.inference.doors import Doors
 from tests.unit.services.inference.fakes import (
     CHAMPION,
+    CONTEXT_CHARACTERS,
     KEY,
     answer_of,
     eventually,
@@ -23,6 +24,7 @@ from tests.unit.services.inference.fakes import (
 )
 
 MESSAGES: list[Any] = [{"role": "user", "content": "Where is my card?"}]
+BEYOND = "x" * (CONTEXT_CHARACTERS + 1)
 
 
 @pytest.fixture
@@ -332,7 +334,8 @@ async def test_a_completion_continues_a_prompt(doors: Doors, client: openai.Asyn
     ("parameters", "param"),
     [
         ({"prompt": ["a", "b"]}, "prompt"),
-        ({"prompt": ""}, "messages"),
+        ({"prompt": ""}, "prompt"),
+        ({"prompt": ["a", 5]}, "prompt[1]"),
         ({"echo": True}, "echo"),
         ({"suffix": "x"}, "suffix"),
         ({"best_of": 2}, "best_of"),
@@ -604,6 +607,41 @@ async def test_too_many_requests_are_told_when_to_come_again(
 
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
     assert answer.json()["error"]["type"] == "rate_limit_error"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        ("/chat/completions", {"messages": [{"role": "user", "content": BEYOND}]}, "messages"),
+        ("/completions", {"prompt": BEYOND}, "prompt"),
+        ("/completions", {"prompt": BEYOND, "stream": True}, "prompt"),
+    ],
+)
+async def test_a_prompt_beyond_the_engines_context_has_the_code_of_openai(
+    plain: httpx.AsyncClient, path: str, body: dict[str, Any], param: str
+) -> None:
+    answer = await plain.post(path, json={"model": "support", **body})
+
+    error = answer.json()["error"]
+    assert answer.status_code == 400
+    assert (error["code"], error["type"]) == ("context_length_exceeded", "invalid_request_error")
+    assert error["param"] == param
+
+
+async def test_what_the_prompt_renders_beyond_its_bound_exceeds_the_context(
+    doors: Doors, client: openai.AsyncOpenAI
+) -> None:
+    wordy = release(
+        "champion", prompt_template="{{ thing }}", prompt=Prompt(3, ("thing",), max_characters=9)
+    )
+    doors.routing.set(table(Route(wordy, Role.CHAMPION, 1.0)))
+
+    with pytest.raises(openai.BadRequestError, match="more than 9 characters") as refusal:
+        await client.chat.completions.create(
+            model="support", messages=[], extra_body={"prompt_variables": {"thing": "x" * 10}}
+        )
+
+    assert refusal.value.code == "context_length_exceeded"
 
 
 async def test_an_application_that_is_not_loaded_is_unavailable(

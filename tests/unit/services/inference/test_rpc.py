@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -18,7 +19,15 @@ from services.inference.domain.serving import Limits, Serving
 from services.inference.ports import EngineFailed
 from services.inference.rpc import SERVICE, budget_s
 from tests.unit.services.inference.doors import Doors
-from tests.unit.services.inference.fakes import CHAMPION, KEY, answer_of, eventually, release, table
+from tests.unit.services.inference.fakes import (
+    CHAMPION,
+    CONTEXT_CHARACTERS,
+    KEY,
+    answer_of,
+    eventually,
+    release,
+    table,
+)
 
 if TYPE_CHECKING:
     from protos.inference.v1.inference_service_pb2_grpc import InferenceServiceAsyncStub
@@ -88,6 +97,20 @@ async def test_a_bad_request_is_an_invalid_argument(
         await stub.Generate(bad, timeout=5)
 
     assert refusal.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_developer_speaks_as_the_system(
+    doors: Doors, stub: "InferenceServiceAsyncStub"
+) -> None:
+    asked = request()
+    asked.messages.insert(0, messages.Message(role="developer", content="Be brief."))
+    roles = "{% for said in messages %}{{ said.role }} {% endfor %}"
+    engine = replace(CHAMPION.engine, chat_template=roles)
+    doors.routing.set(table(Route(replace(CHAMPION, engine=engine), Role.CHAMPION, 1.0)))
+
+    await stub.Generate(asked, timeout=5)
+
+    assert doors.generator.prompts == ["system user "]
 
 
 async def test_too_many_requests_are_exhausted(
@@ -216,6 +239,19 @@ async def test_a_status_names_the_field_that_is_wrong(stub: "InferenceServiceAsy
         "UNSUPPORTED_SCHEMA",
     )
     assert "'not' is not supported" in violation.description
+
+
+@pytest.mark.parametrize("characters", [CONTEXT_CHARACTERS + 1, 70_000])
+async def test_a_status_says_that_the_context_is_exceeded(
+    stub: "InferenceServiceAsyncStub", characters: int
+) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        await stub.Generate(request("x" * characters), timeout=5)
+
+    found = details(refusal.value)
+    assert refusal.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert found["ErrorInfo"].reason == "CONTEXT_LENGTH_EXCEEDED"
+    assert found["BadRequest"].field_violations[0].field == "messages"
 
 
 async def test_a_status_says_when_to_come_again(

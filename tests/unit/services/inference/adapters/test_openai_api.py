@@ -193,6 +193,17 @@ async def test_a_refused_request_is_never_tried_again(
     assert refusal.value.code == "refused_by_engine"
 
 
+async def test_a_prompt_beyond_a_providers_context_is_told_as_such(
+    server: LocalProvider, providers: OpenAiProviders
+) -> None:
+    server.behave = bad.refuses_the_length
+
+    with pytest.raises(Poison) as refusal:
+        await asked(providers, server.provider)
+
+    assert refusal.value.code == "context_length_exceeded"
+
+
 async def test_a_provider_that_is_not_there_is_down(providers: OpenAiProviders) -> None:
     nobody = Provider("outside", "http://127.0.0.1:9/v1", "small")
 

@@ -187,8 +187,11 @@ async def test_a_provider_that_fails_again_and_again_is_left_alone_and_then_trie
     assert len(world.first.requests) == calls + 1
 
 
-async def test_what_one_provider_refuses_another_may_answer(world: World) -> None:
-    world.first.behave = bad.refuses_max_tokens
+@pytest.mark.parametrize("refuses", [bad.refuses_max_tokens, bad.refuses_the_length])
+async def test_what_one_provider_refuses_another_may_answer(
+    world: World, refuses: bad.Handler
+) -> None:
+    world.first.behave = refuses
 
     text, generation = await world.ask(world.table())
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from services.cli import show
 
@@ -74,11 +75,7 @@ def _report(path: Path, arl: float, verdict: "Verdict") -> None:
 
 
 def _sentence(alarm: "Found") -> str:
-    grown = alarm.shifts[0]
-    return (
-        f"[red]event {alarm.t}[/] {_name(alarm.signal, alarm.segment)} ({alarm.cause}): "
-        f"{grown.cell} went from {grown.expected:.0%} to {grown.observed:.0%}"
-    )
+    return f"[red]event {alarm.t}[/] {alarm.signal} ({alarm.cause}): {escape(alarm.change)}"
 
 
 def _name(signal: str, segment: str) -> str:

@@ -22,6 +22,7 @@ NUMBERS: Final = {
     "retrieval_score": "retrieval_score",
     "feedback": "feedback",
 }
+VERDICTS: Final = {"0": "allow", "1": "block"}
 LEAST_RUN_LENGTH: Final = 20.0
 LARGEST: Final = 1e30
 
@@ -139,12 +140,13 @@ def _part(arrays: Mapping[str, NDArray[Any]], names: list[str], prefix: str) -> 
         numbers["length"] = np.log1p(_numbers(prefix + "length", given["length"], least=0.0))
     if "latency_ms" in given:
         times = _numbers(prefix + "latency_ms", given["latency_ms"], least=0.0)
-        numbers["latency"] = np.log(np.where(times > 0, times, np.nan))
+        numbers["latency"] = np.log(np.where(times > 0, times / 1000, np.nan))
     words: dict[str, list[str]] = {}
     if "lang" in given:
         words["language"] = _words(prefix + "lang", given["lang"])
     if "guard_block" in given:
-        words["guard_verdict"] = _words(prefix + "guard_block", given["guard_block"])
+        verdicts = _words(prefix + "guard_block", given["guard_block"])
+        words["guard_verdict"] = [VERDICTS.get(each, each) for each in verdicts]
     return Part(
         vectors=_vectors(prefix + "emb", given["emb"]) if "emb" in given else np.zeros((size, 0)),
         numbers=numbers,

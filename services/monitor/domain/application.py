@@ -260,6 +260,7 @@ class Application:
             drift.segment_labels,
             # How busy a machine is changes by the minute: watched where somebody promised a level.
             timed=bool(self.declared.objectives),
+            currency=self.declared.currency,
         )
 
     def _canary(self, campaign: str) -> Canary:

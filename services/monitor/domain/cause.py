@@ -161,15 +161,8 @@ ROWS: Final[tuple[tuple[str, Callable[[Case], bool]], ...]] = (
 
 def sentence(alarm: Alarm) -> str:
     """What rang, for a reader."""
-    where = f" of {alarm.segment}" if alarm.segment else ""
-    moved = ""
-    if alarm.cells:
-        most = alarm.cells[0]
-        moved = f"; {most.cell} went from {most.expected:.0%} to {most.observed:.0%}"
-    return (
-        f"{alarm.signal}{where} rang {alarm.at_event} answers after its reference was"
-        f" complete{moved}."
-    )
+    counted = "ratings" if alarm.signal == "feedback" else "answers"
+    return f"{alarm.change}. Heard {alarm.at_event} {counted} after the reference was complete."
 
 
 def first_opinion(alarm: Alarm, provider: str) -> Attribution:

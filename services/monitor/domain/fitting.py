@@ -1,6 +1,6 @@
 """From samples by column to cells: what each signal is, and what the fit part made of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -18,6 +18,7 @@ from services.monitor.domain.scalar import (
     fit_words,
     inputs,
 )
+from services.monitor.domain.units import labels, marks
 
 PROMPT_EMBEDDING = "prompt_embedding"
 MEAN_LOGPROB = "mean_logprob"
@@ -102,13 +103,14 @@ class Column:
 
     Fields:
         shares: ``(K,)`` of the fit part.
-        ordered: neighbouring cells mean similar things.
+        ordered: neighbouring cells mean similar things; marks: then, the K - 1 edges between them.
     """
 
     signal: str
     labels: list[str]
     shares: Floats
     ordered: bool
+    marks: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,7 @@ class Fit:
         scalars, residuals, words: by the signal's name, only those that start.
         natural: near copies are draws like others and stay in.
         prompts: of the fit part, at most 200; cells: ``(C, n)`` of these.
+        units: by the signal's name, of its numbers.
     """
 
     embedding: EmbeddingCells | None = None
@@ -128,6 +131,7 @@ class Fit:
     natural: bool = True
     prompts: list[str] = field(default_factory=list)
     cells: Cells = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+    units: dict[str, str] = field(default_factory=dict)
 
     @property
     def started(self) -> list[Kind]:
@@ -146,15 +150,17 @@ class Fit:
         found: list[Column] = []
         for kind in self.started:
             if self.embedding is not None and kind.form == "embedding":
-                clusters, marks = self.embedding.labels
+                clusters, distances = self.embedding.labels
+                far = marks(kind.name, self.embedding.edges)
                 found.append(Column(kind.name, clusters, self.embedding.near, False))
-                found.append(Column(kind.name, marks, self.embedding.far, True))
+                found.append(Column(kind.name, distances, self.embedding.far, True, far))
             elif kind.form == "word":
                 words = self.words[kind.name]
                 found.append(Column(kind.name, words.labels, words.shares, False))
             else:
                 bins = self.scalars.get(kind.name) or self.residuals[kind.name]
-                found.append(Column(kind.name, bins.labels, bins.shares, True))
+                edges = marks(kind.name, bins.typical, self.units.get(kind.name, ""))
+                found.append(Column(kind.name, labels(edges), bins.shares, True, edges))
         return found
 
     def assign(self, table: Table, at_once: int = 0) -> Cells:
@@ -191,10 +197,17 @@ class Fit:
         return cells
 
 
-def fit(table: Table, seed: int, natural: bool, prompts: Sequence[str] = ()) -> Fit:
+def fit(
+    table: Table,
+    seed: int,
+    natural: bool,
+    prompts: Sequence[str] = (),
+    units: Mapping[str, str] | None = None,
+) -> Fit:
     """From the fit part. What it does not know is not watched."""
     embedding = fit_embedding(table.vectors, seed) if table.vectors.shape[1] else None
-    found = Fit(embedding, natural=natural, prompts=list(prompts[:KEPT_PROMPTS]))
+    kept = list(prompts[:KEPT_PROMPTS])
+    found = Fit(embedding, natural=natural, prompts=kept, units=dict(units or {}))
     for kind in KINDS:
         if kind.form != "embedding":
             found = also(found, kind, table)

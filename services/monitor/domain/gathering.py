@@ -11,6 +11,10 @@ from services.monitor.domain.panel import Calibration, Panel, Strata, panel, str
 from services.monitor.domain.partition import unit
 from services.monitor.domain.ratings import SHARE
 
+LEAST_REFERENCE = 30
+MOST_REFERENCE = 20_000
+FIT_ROWS = 500
+
 
 def gathered(
     known: Fit,

@@ -47,7 +47,7 @@ class EmbeddingCells:
         """Names of the clusters and of the distance bins."""
         marks = [f"distance <= {edge:.3f}" for edge in self.edges]
         marks.append(f"distance > {self.edges[-1]:.3f}")
-        return [f"cluster {cell}" for cell in range(len(self.centres))], marks
+        return [f"topic {cell}" for cell in range(len(self.centres))], marks
 
     def clusters(self, vectors: Vectors, at_once: int = 0) -> Cells:
         """``(n, d)`` unit vectors -> ``(n,)`` nearest centre; ``at_once`` as in `product`."""

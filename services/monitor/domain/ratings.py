@@ -21,6 +21,7 @@ from typing import Final
 import numpy as np
 
 from services.monitor.domain import evidence
+from services.monitor.domain.fitting import Column
 from services.monitor.domain.generation import Feedback
 from services.monitor.domain.held import SHOWN_CHARACTERS
 from services.monitor.domain.panel import LEAST_CALIBRATED
@@ -33,6 +34,7 @@ from services.monitor.domain.scalar import ScalarBins, fit_scalar
 from services.monitor.domain.signal import JOINT, Signal, channel
 from services.monitor.domain.strata import SEASONS, season
 from services.monitor.domain.telling import REMEMBERED, told
+from services.monitor.domain.units import labels, marks
 
 FEEDBACK: Final = "feedback"
 SHARE: Final = 0.05
@@ -105,7 +107,7 @@ class Ratings:
         self.lately.add(prompt, int(cells[0]))
         if self.signal.watch(cells[None, :], self._tables([feedback.served_at])) is None:
             return None
-        return self._alarm(self.signal, feedback.generation_id)
+        return self._alarm(self.signal, self.bins, feedback.generation_id)
 
     def _tables(self, served: Sequence[float]) -> Cells:
         return np.array([SEASONS.index(season(at)) if self.seasonal else 0 for at in served])
@@ -121,7 +123,7 @@ class Ratings:
             self.wanted *= 2
             return
         strata = len(SEASONS) if self.seasonal else 1
-        watching = channel(0, bins.labels, bins.shares, True, self.seed, strata)
+        watching = channel(0, column(bins).labels, bins.shares, True, self.seed, strata)
         run_length = JOINT * self.average_run_length / SHARE
         self.signal = Signal(FEEDBACK, "behaviour", run_length, [watching], every=every)
         self.signal.calibrate(cells[None, calibration], tables[calibration])
@@ -130,13 +132,14 @@ class Ratings:
             self.former.add(prompt, cell)
         self.held, self.served, self.prompts = [], [], []
 
-    def _alarm(self, signal: Signal, generation_id: str) -> Alarm:
+    def _alarm(self, signal: Signal, bins: ScalarBins, generation_id: str) -> Alarm:
         grown = int(np.argmax([shift.growth for shift in signal.channels[0].shifts()]))
         former, lately = self.former, self.lately
         return told(
             signal,
             release=self.release,
             average_run_length=self.average_run_length,
+            columns=[column(bins)],
             reference_events=self.collected,
             generation_id=generation_id,
             after=evidence.recent(lately.prompts, np.array(lately.cells), grown),
@@ -144,6 +147,11 @@ class Ratings:
             known=former.prompts,
             seed=self.seed,
         )
+
+
+def column(bins: ScalarBins) -> Column:
+    edges = marks(FEEDBACK, bins.edges)
+    return Column(FEEDBACK, labels(edges), bins.shares, True, edges)
 
 
 def ratings(application: str, release: str) -> Ratings:

@@ -72,6 +72,7 @@ class Alarm:
             nearest to it; terms: words that tell the recent prompts from the reference's.
         segment: "label=value"; "" = all traffic.
         seed: of the randomised p-values.
+        change: what moved, one clause.
     """
 
     release: str
@@ -89,3 +90,4 @@ class Alarm:
     examples_before: tuple[str, ...] = ()
     terms: tuple[str, ...] = ()
     seed: int = 0
+    change: str = ""

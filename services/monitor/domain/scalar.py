@@ -33,11 +33,9 @@ class ScalarBins:
     shares: Floats
 
     @property
-    def labels(self) -> list[str]:
-        marks = [f"< {edge:.4g}" for edge in self.edges]
-        if len(self.edges) > 1 and self.edges[-1] == np.nextafter(self.edges[-2], np.inf):
-            return [*marks[:-1], f"{self.edges[-2]:.4g}", f"> {self.edges[-2]:.4g}"]
-        return [*marks, f">= {self.edges[-1]:.4g}"]
+    def typical(self) -> Floats:
+        """The edges of a typical prompt: all have the same."""
+        return self.edges
 
     def bins(self, numbers: Floats) -> Cells:
         """``(n,)`` -> ``(n,)``."""
@@ -91,9 +89,9 @@ class ResidualBins:
     shares: Floats
 
     @property
-    def labels(self) -> list[str]:
-        count = len(self.edges) + 1
-        return [f"residual bin {place + 1} of {count}" for place in range(count)]
+    def typical(self) -> Floats:
+        """The edges as numbers, for a prompt that explains nothing."""
+        return self.level + self.edges
 
     def bins(self, given: Floats, numbers: Floats, at_once: int = 0) -> Cells:
         """``(n, d + 1)`` and ``(n,)`` -> ``(n,)`` bin of the residual, made as `product` says."""

@@ -10,25 +10,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from services.monitor.domain.change import change
 from services.monitor.domain.copies import copies, natural
 from services.monitor.domain.detector import BLOCK
-from services.monitor.domain.fitting import PROMPT_EMBEDDING, Fit, Flags, fit
+from services.monitor.domain.fitting import PROMPT_EMBEDDING, Column, Fit, Flags, fit
+from services.monitor.domain.gathering import FIT_ROWS, LEAST_REFERENCE
 from services.monitor.domain.intake import DUPLICATES, Reason, copy
 from services.monitor.domain.missing import marked, mostly, named, rarer
 from services.monitor.domain.panel import Calibration, Panel, Strata, panel, strata, thinning
 from services.monitor.domain.part import Part
 from services.monitor.domain.partition import Cells, unit
 from services.monitor.domain.rare import Widened, widen
-from services.monitor.domain.sample import CellShift
 from services.monitor.domain.signal import Signal
-from services.monitor.domain.watch import FIT_ROWS, LEAST_REFERENCE
 
 CHUNK = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An alarm. ``t``: place of the event in the stream; statistic and threshold: natural logs."""
+    """An alarm. ``t``: place of the event in the stream; statistic and threshold: natural logs;
+    ``change``: what moved, one clause."""
 
     t: int
     signal: str
@@ -36,7 +37,7 @@ class Found:
     cause: str
     statistic: float
     threshold: float
-    shifts: tuple[CellShift, ...]
+    change: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ def score(reference: Part, stream: Part, average_run_length: float, seed: int) -
         chosen, strata_of = chosen[strata_of >= 0], strata_of[strata_of >= 0]
         clusters = cells[0, chosen] if signal.groups > 1 else chosen
         inside = signal.tables(strata_of, clusters)
-        rang = _run(signal, mine[:, chosen], inside, places[chosen], stream)
+        rang = _run(signal, known.columns, mine[:, chosen], inside, places[chosen], stream)
         alarms += rang[0]
         watched.append(rang[1])
         if not signal.segment and not signal.events:
@@ -173,7 +174,12 @@ def _tables(known: Fit, reference: Part, rows: Cells, stream: Part) -> Strata:
 
 
 def _run(
-    signal: Signal, cells: Cells, tables: Cells, places: Cells, stream: Part
+    signal: Signal,
+    columns: Sequence[Column],
+    cells: Cells,
+    tables: Cells,
+    places: Cells,
+    stream: Part,
 ) -> tuple[list[Found], Watched]:
     alarms: list[Found] = []
     largest = 0.0
@@ -184,8 +190,6 @@ def _run(
         largest = max(largest, signal.statistic)
         if rang is None:
             continue
-        shifts = [shift for channel in signal.channels for shift in channel.shifts()]
-        shifts.sort(key=lambda shift: -shift.growth)
         alarms.append(
             Found(
                 t=int(places[start + rang]),
@@ -194,7 +198,7 @@ def _run(
                 cause=signal.cause,
                 statistic=signal.statistic,
                 threshold=signal.threshold,
-                shifts=tuple(shifts[:1]),
+                change=change(signal, columns),
             )
         )
         signal.restart()

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.monitor.domain import evidence
-from services.monitor.domain.fitting import Fit
+from services.monitor.domain.change import change
+from services.monitor.domain.fitting import Column, Fit
 from services.monitor.domain.held import Held
 from services.monitor.domain.partition import Cells
 from services.monitor.domain.sample import Alarm
@@ -59,6 +60,7 @@ def told(
     *,
     release: str,
     average_run_length: float,
+    columns: Sequence[Column],
     reference_events: int,
     generation_id: str,
     after: Sequence[str],
@@ -66,7 +68,8 @@ def told(
     known: Sequence[str],
     seed: int,
 ) -> Alarm:
-    """The alarm of a signal that rang; ``known`` are the reference's prompts."""
+    """The alarm of a signal that rang; ``known`` are the reference's prompts, ``columns`` are as in
+    `change`."""
     shifts = [shift for channel in signal.channels for shift in channel.shifts()]
     shifts.sort(key=lambda shift: -abs(shift.growth))
     return Alarm(
@@ -84,5 +87,6 @@ def told(
         segment=signal.segment,
         examples_before=evidence.distinct(before),
         terms=evidence.terms(after, known),
+        change=change(signal, columns),
         seed=seed,
     )

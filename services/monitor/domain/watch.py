@@ -19,7 +19,7 @@ from services.monitor.domain.block import Block
 from services.monitor.domain.copies import Ring, natural
 from services.monitor.domain.detector import BLOCK
 from services.monitor.domain.fitting import Fit, fit
-from services.monitor.domain.gathering import gathered
+from services.monitor.domain.gathering import FIT_ROWS, LEAST_REFERENCE, MOST_REFERENCE, gathered
 from services.monitor.domain.held import Collected, Held
 from services.monitor.domain.intake import Intake
 from services.monitor.domain.panel import Strata
@@ -30,13 +30,10 @@ from services.monitor.domain.signal import Full, Signal, settle
 from services.monitor.domain.strata import SEASONS, WEEK_S
 from services.monitor.domain.telling import Lately, told
 
-LEAST_REFERENCE = 30
-MOST_REFERENCE = 20_000
-FIT_ROWS = 500
 MOST_STRATUM = MOST_REFERENCE // len(SEASONS)
 EPISODES = 4096
 GATHERED = ("seasonal", "labels", "timed", "form")
-PROMISED = ("wanted", "average_run_length", "conditional")
+PROMISED = ("wanted", "average_run_length", "conditional", "units")
 FORM = 4
 """Of the stored state; one of another form takes its reference anew."""
 
@@ -51,13 +48,13 @@ class Watch:
         conditional: hold it for this very reference, not on average over references.
         seasonal, labels, timed: the kinds of hours apart, by whose values the traffic is watched
             apart, whether the latency is watched; what is held was gathered with these.
+        units: of lengths and costs, as alarms tell them.
         natural: near copies stay in; None while the fit part is not complete.
         bare: watched without embeddings: the first answers all came without.
         tables: strata that have counts of their own; strange: events of others, left out.
         began: when its first answer was given, or when another week of the reference began.
         notes: why some signal does not watch.
-        collected: reference events so far.
-        calibration: its rows, until it is complete.
+        collected: reference events so far; calibration: its rows, until it is complete.
         duplicates: events left out because their episode had one already; copies: because they
             nearly repeat one of the last 50.
         unusable: events left out for want of an embedding, or one of another length.
@@ -71,6 +68,7 @@ class Watch:
     seasonal: bool = False
     labels: list[str] = field(default_factory=list)
     timed: bool = False
+    units: dict[str, str] = field(default_factory=dict)
     form: int = 0
     began: float = 0.0
     episodes: Recent = field(default_factory=lambda: recent(EPISODES))
@@ -208,7 +206,7 @@ class Watch:
         if len(self.held.generations) < self.fit_wanted:
             return
         held, self.held = self.held, Held()
-        self.fit = fit(held.table(), self.seed, self.natural, held.prompts)
+        self.fit = fit(held.table(), self.seed, self.natural, held.prompts, self.units)
         self.collected = len(held.generations)
 
     def _complete(self, known: Fit, at: float) -> None:
@@ -260,18 +258,18 @@ class Watch:
                 alarms.append(self._alarm(signal, watched.held.generations[place], *shown))
         return alarms
 
-    def _alarm(
-        self, signal: Signal, generation_id: str, after: list[str], former: list[str]
-    ) -> Alarm:
+    def _alarm(self, signal: Signal, at: str, after: list[str], former: list[str]) -> Alarm:
+        known = self.fit or Fit()
         return told(
             signal,
             release=self.release,
             average_run_length=self.average_run_length,
+            columns=known.columns,
             reference_events=self.collected,
-            generation_id=generation_id,
+            generation_id=at,
             after=after,
             before=former,
-            known=self.fit.prompts if self.fit else [],
+            known=known.prompts,
             seed=self.seed,
         )
 
@@ -285,6 +283,7 @@ def watch(
     seasonal: bool = False,
     labels: Sequence[str] = (),
     timed: bool = False,
+    currency: str = "",
 ) -> Watch:
     """A new watch; its seed follows from the names, so that a replay draws the same."""
     return Watch(
@@ -296,5 +295,6 @@ def watch(
         seasonal=seasonal,
         labels=list(labels),
         timed=timed,
+        units={"length": "characters", "cost": currency},
         form=FORM,
     )

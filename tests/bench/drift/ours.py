@@ -8,12 +8,12 @@ import numpy as np
 from services.monitor.adapters import blob
 from services.monitor.domain.detector import BLOCK
 from services.monitor.domain.fitting import Fit, Table, fit
+from services.monitor.domain.gathering import FIT_ROWS
 from services.monitor.domain.panel import Calibration, Strata, panel
 from services.monitor.domain.part import Part
 from services.monitor.domain.partition import Vectors, unit
 from services.monitor.domain.scoring import score
 from services.monitor.domain.signal import Signal
-from services.monitor.domain.watch import FIT_ROWS
 from tests.bench.drift.cache import Run, Stopwatch, records
 from tests.bench.drift.streams import REFERENCE, Scenario, Stream
 

@@ -201,7 +201,7 @@ class SeededMonitor(monitor_grpc.MonitorServiceServicer):
         rang.application, rang.release_digest = APPLICATION, OLD
         rang.signal, rang.cause, rang.confidence = "prompt_embedding", "input", 0.9
         rang.statistic, rang.threshold, rang.at_event = 13.1, 12.1, 412
-        rang.cells.add(cell="cluster 3", expected_share=0.02, observed_share=0.31)
+        rang.cells.add(cell="topic 3", expected_share=0.02, observed_share=0.31)
         rang.examples.append("What does sorted() return?")
         rang.at.GetCurrentTime()
         return answer

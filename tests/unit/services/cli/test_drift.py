@@ -29,7 +29,7 @@ def test_without_json_the_report_says_what_grew(tmp_path: Path) -> None:
 
     result = CliRunner().invoke(app, ["drift", "score", str(tmp_path / "h.npz")])
 
-    assert "guard_verdict (guard): 1 went from" in result.output
+    assert "guard_verdict (guard): More answers were blocked by a guard (" in result.output
 
 
 def test_a_stream_is_not_called_like_its_reference_while_an_array_is_not_watched(

@@ -67,7 +67,7 @@ def alarm(after_s: float = 0.0, attributed: bool = True) -> Alarm:
         "bank", "r" * 64, "prompt_embedding", "language=de", "input", 0.93, attributed,
         NOON + timedelta(seconds=after_s), 640, 14.2, 12.0,
         evidence=("Prompts fall into other cells than the reference's.",),
-        cells=(("cluster 3", 0.02, 0.31),), terms=("tuple", "decorator"),
+        cells=(("topic 3", 0.02, 0.31),), terms=("tuple", "decorator"),
         before=("How do I open an account?",), after=("What does sorted() return?",),
     )  # fmt: skip
 

@@ -80,7 +80,7 @@ def test_an_open_case_says_that_it_waits() -> None:
     newest, oldest = drift_view.alarm_cards([alarm(0), alarm(60, attributed=False)], EVERY)
 
     assert newest.certainty == "93 % sure, more answers are awaited"
-    assert (oldest.cause, oldest.cells) == ("input", (("cluster 3", "2 %", "31 %"),))
+    assert (oldest.cause, oldest.cells) == ("input", (("topic 3", "2 %", "31 %"),))
 
 
 def test_a_broken_objective_stands_before_one_that_is_kept() -> None:

@@ -12,7 +12,6 @@ from services.monitor.domain.cause import (
     Probed,
     first_opinion,
 )
-from services.monitor.domain.sample import CellShift
 
 from .test_decision import ALARM
 
@@ -125,12 +124,13 @@ def test_what_probes_were_asked_for_is_not_plain_before_they_answer() -> None:
     assert asked.due(0.0, quiet)
 
 
-def test_the_evidence_names_what_moved() -> None:
-    alarm = replace(ALARM, segment="language=de", cells=(CellShift("cluster 3", 0.02, 0.3),))
+def test_the_evidence_says_what_moved_and_when_it_was_heard() -> None:
+    slower = "Answers got slower: 31 % instead of 12 % of the answers took 760 ms or more"
+    rated = replace(ALARM, signal="feedback", change="Users rate lower")
 
-    opinion = first_opinion(alarm, "")
-
-    assert opinion.evidence == (
-        "prompt_embedding of language=de rang 310 answers after its reference was complete;"
-        " cluster 3 went from 2% to 30%.",
+    assert first_opinion(replace(ALARM, change=slower), "").evidence == (
+        f"{slower}. Heard 310 answers after the reference was complete.",
+    )
+    assert first_opinion(rated, "").evidence == (
+        "Users rate lower. Heard 310 ratings after the reference was complete.",
     )

@@ -1,5 +1,6 @@
 """Ratings as a signal: what counts as one, what rings, and what an alarm says."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -51,7 +52,10 @@ def test_thumbs_that_turn_ring_once_and_the_alarm_says_which_way() -> None:
     most = alarm.cells[0]
     assert (alarm.signal, alarm.cause, alarm.reference_events) == ("feedback", "behaviour", WANTED)
     assert 400 < alarm.at_event <= 500
-    assert {most.cell, alarm.cells[1].cell} == {"< 1", "1"}
+    assert {most.cell, alarm.cells[1].cell} == {"0 to under 1", "1"}
+    assert re.fullmatch(
+        r"Users rate lower: \d+ % instead of \d+ % of the ratings are under 1", alarm.change
+    )
     assert alarm.generation_id == f"g{WANTED + alarm.at_event - 1}"
     assert len(alarm.examples) == 5
     assert all(example.startswith("ask ") for example in alarm.examples + alarm.examples_before)

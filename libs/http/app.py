@@ -28,6 +28,8 @@ LEAST_BYTES_PER_S: Final = 64 * 1024
 """Large bodies get a second more for each so many bytes."""
 TOO_LARGE: Final = "body_too_large"
 TOO_SLOW: Final = "body_too_slow"
+WRONG_TYPE: Final = "unsupported_media_type"
+JSON: Final = "application/json"
 _STATUS: Final = {
     faults.NOT_FOUND: 404,
     faults.UNAUTHENTICATED: 401,
@@ -36,6 +38,7 @@ _STATUS: Final = {
     faults.FAILED_PRECONDITION: 409,
     TOO_LARGE: 413,
     TOO_SLOW: 408,
+    WRONG_TYPE: 415,
 }
 
 
@@ -56,6 +59,18 @@ async def problem(_: Request, error: Exception) -> Response:
     headers = {"retry-after": "1"} if status in {429, 503} else {}
     body = {"type": "about:blank", "status": status, "code": code, "detail": str(error)}
     return JSONResponse(body, status, headers, "application/problem+json")
+
+
+async def json_body(request: Request) -> bytes:
+    """What may be JSON; a body of no stated type is taken for it.
+
+    Raises:
+        Poison: ``unsupported_media_type``.
+    """
+    kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+    if kind != JSON and not kind.endswith("+json"):
+        raise Poison(f"send {JSON}, not {kind[:64] or 'an empty content-type'}", code=WRONG_TYPE)
+    return await request.body()
 
 
 def make_app(title: str, max_body_bytes: int, tell: Telling = problem) -> FastAPI:

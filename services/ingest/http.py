@@ -10,7 +10,7 @@ from starlette.datastructures import FormData, ImmutableMultiDict, UploadFile
 from starlette.exceptions import HTTPException
 
 from libs.faults import Poison
-from libs.http.app import TOO_LARGE
+from libs.http.app import TOO_LARGE, WRONG_TYPE
 from libs.rpc.auth import digest, from_header
 from services.ingest import wire
 from services.ingest.domain import Draft, Kind
@@ -103,11 +103,9 @@ class Records:
             read = partial(wire.draft_of_text, text, application, defaults)
             await upload.add(1, len(text), read)
         else:
-            known = ", ".join(sorted(JSON_LINES | TEXT | {FORM}))
-            raise Poison(
-                f"content type {media_type[:80]!r} is none of {known}",
-                code="unsupported_media_type",
-            )
+            known = ", ".join(sorted(JSON_LINES | TEXT))
+            wanted = f"{known}, or {FORM} with a part `file` of one of them"
+            raise Poison(f"send {wanted}, not {media_type[:80]!r}", code=WRONG_TYPE)
         return _answer(await upload.finish())
 
     async def _take_lines(

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from libs.faults import Poison, Retryable
-from libs.http.app import make_app
+from libs.http.app import JSON, json_body, make_app
 from libs.http.direct import Direct
 from libs.rpc import auth
 from services.inference.domain.generation import Answered, Finish
@@ -29,7 +29,6 @@ from services.inference.wire.replies import Replies, TextReplies
 from services.inference.wire.spans import in_trace
 
 MAX_BODY_BYTES: Final = 1024 * 1024
-JSON: Final = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ class OpenAiHttp:
 
     async def embeddings(self, request: Request) -> Response:
         table = self._table(request)
-        wanted = embeddings.wanted(await _json_body(request))
+        wanted = embeddings.wanted(await json_body(request))
         problems.insist_on(table, wanted.model)
         made = await unless_gone(request.receive, self.embed(table, wanted.texts))
         if made is None:
@@ -84,7 +83,7 @@ class OpenAiHttp:
         self, request: Request, read: Callable[[bytes], openai.Wanted], kind: type[Replies]
     ) -> Response:
         table = self._table(request)
-        wanted = read(await _json_body(request))
+        wanted = read(await json_body(request))
         problems.insist_on(table, wanted.model)
         ask = in_trace(wanted.ask, request.headers.get("traceparent"))
         begin = Choices.begin(self.answer, table, ask, wanted.n)
@@ -103,13 +102,6 @@ class OpenAiHttp:
         if table is None:
             raise auth.no_application(key)
         return table
-
-
-async def _json_body(request: Request) -> bytes:
-    kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
-    if kind != JSON and not kind.endswith("+json"):
-        raise Poison(f"send {JSON}, not {kind[:64]}", code=problems.WRONG_TYPE)
-    return await request.body()
 
 
 def _served_by(generation: Generation) -> dict[str, str]:

@@ -17,8 +17,7 @@ from services.inference.wire.ask import BadParameter
 
 log = structlog.get_logger()
 
-WRONG_TYPE: Final = "unsupported_media_type"
-STATUS: Final = {INVALID_JSON_ANSWER: 422, WRONG_TYPE: 415}
+STATUS: Final = {INVALID_JSON_ANSWER: 422}
 KINDS: Final = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 UNKNOWN: Final = {404: "unknown_url", 405: "method_not_allowed"}
 COMPLETIONS: Final = "/v1/completions"

@@ -56,6 +56,42 @@ def test_a_bad_body_is_a_problem_with_its_reason(body: bytes) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (b'{"ratingValue": 1}', "unknown field 'ratingValue'; known: feedback_id, version, "),
+        (b'{"generationId": 7}', "generationId: Input should be a valid string"),
+        (b'{"generation_id": 7}', "generation_id: Input should be a valid string"),
+        (b"[]", "Input should be an object"),
+        (b"{", "Invalid JSON: EOF while parsing an object at line 1 column 1"),
+    ],
+)
+def test_what_is_wrong_is_told_in_the_words_of_the_sender(body: bytes, detail: str) -> None:
+    answer = client(MemoryBroker()).post("/v1/feedback", content=body, headers=KEY)
+
+    assert answer.json()["detail"].startswith(detail)
+
+
+def test_fields_may_be_spelled_as_json_does_and_null() -> None:
+    broker = MemoryBroker()
+    body = {"generationId": ID, "rating": 1, "comment": None}
+
+    answer = client(broker).post("/v1/feedback", json=body, headers=KEY)
+
+    assert answer.status_code == 202
+    (given,) = broker.events(FEEDBACK_GIVEN)
+    assert (given.generation_id, given.rating) == (ID, 1.0)
+
+
+def test_what_is_not_json_is_a_415_that_says_what_to_send() -> None:
+    headers = {**KEY, "content-type": "text/plain"}
+
+    answer = client(MemoryBroker()).post("/v1/feedback", content=b"{}", headers=headers)
+
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+    assert answer.json()["detail"] == "send application/json, not text/plain"
+
+
 def test_a_body_above_the_bound_is_refused() -> None:
     answer = client(MemoryBroker()).post("/v1/feedback", content=b" " * 600_000, headers=KEY)
 

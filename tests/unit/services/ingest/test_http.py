@@ -113,7 +113,6 @@ def test_a_form_carries_its_parameters_and_one_file() -> None:
 @pytest.mark.parametrize(
     ("path", "content_type", "code"),
     [
-        ("/v1/records", "application/pdf", "unsupported_media_type"),
         ("/v1/records?colection=x", "text/plain", "unknown_parameter"),
         ("/v1/records?labels=x", "text/plain", "bad_parameter"),
         ("/v1/records?kind=poem", "text/plain", "unknown_kind"),
@@ -128,6 +127,20 @@ def test_a_request_that_makes_no_sense_is_a_400_with_its_code(
     answer = TestClient(Ingest().app()).post(path, content=b"x", headers=headers)
 
     assert (answer.status_code, answer.json()["code"]) == (400, code)
+
+
+@pytest.mark.parametrize("how", ["body", "part"])
+def test_a_type_that_is_not_taken_is_a_415_that_says_what_to_send(how: str) -> None:
+    client = TestClient(Ingest().app(), headers=BEARER)
+
+    if how == "body":
+        headers = {"content-type": "application/pdf"}
+        answer = client.post("/v1/records", content=b"x", headers=headers)
+    else:
+        answer = client.post("/v1/records", files={"file": ("a", b"x", "application/pdf")})
+
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+    assert answer.json()["detail"].startswith("send application/jsonl, application/x-ndjson, ")
 
 
 def test_a_form_without_a_file_is_refused() -> None:

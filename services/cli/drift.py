@@ -29,7 +29,7 @@ def score(
 ) -> None:
     """Compare a stream with its reference, event by event; print when it changed, and how.
 
-    Arrays emb, length, lang, logprob, latency_ms, retrieval_score, guard_block, feedback,
+    Arrays emb, length, lang, logprob, latency_ms, cost, retrieval_score, guard_block, feedback,
     episode, stratum in time order, each with its twin ref_emb, ... of the reference. In a table
     the embedding is emb_0, emb_1, ... and the column `reference` says which rows are the
     reference's.
@@ -38,7 +38,10 @@ def score(
     from services.monitor import offline
     from services.monitor.adapters import history
 
-    verdict = offline.score(history.read(path), arl)
+    found = history.read(path)
+    for note in found.notes:
+        show.errors.print(f"[yellow]note[/] {escape(note)}", highlight=False)
+    verdict = offline.score(found.arrays, arl)
     _report(path, arl, verdict)
     if as_json:
         typer.echo(json.dumps(offline.findings(verdict)))

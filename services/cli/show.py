@@ -13,6 +13,7 @@ from rich.table import Table
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 SHARED: Final = ("application", "release")
 console = Console()
+errors = Console(stderr=True)
 
 
 def as_dict(message: Message) -> dict[str, Any]:

@@ -46,9 +46,10 @@ def score(arrays: Mapping[str, NDArray[Any]], average_run_length: float = 10_000
 
     Args:
         arrays: any of ``emb`` (``(n, d)``, finite), ``length`` (characters or tokens), ``lang``,
-            ``logprob`` (nats per token), ``latency_ms``, ``retrieval_score``, ``guard_block``,
-            ``feedback`` (``(n,)``, nan where there is none), ``episode`` and ``stratum``, in
-            time order; each with its twin ``ref_...`` of the reference.
+            ``logprob`` (nats per token), ``latency_ms``, ``cost`` (any currency),
+            ``retrieval_score``, ``guard_block``, ``feedback`` (``(n,)``, nan where there is none),
+            ``episode`` and ``stratum``, in time order; each with its twin ``ref_...`` of the
+            reference.
         average_run_length: events to a false alarm, at least, over all signals.
     Raises:
         Poison: ``bad_history``: which array is wrong, and what to do.
@@ -138,6 +139,9 @@ def _part(arrays: Mapping[str, NDArray[Any]], names: list[str], prefix: str) -> 
     }
     if "length" in given:
         numbers["length"] = np.log1p(_numbers(prefix + "length", given["length"], least=0.0))
+    if "cost" in given:
+        prices = _numbers(prefix + "cost", given["cost"], least=0.0)
+        numbers["cost"] = np.log(np.where(prices > 0, prices, np.nan))
     if "latency_ms" in given:
         times = _numbers(prefix + "latency_ms", given["latency_ms"], least=0.0)
         numbers["latency"] = np.log(np.where(times > 0, times / 1000, np.nan))

@@ -3,7 +3,9 @@
 import math
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +20,9 @@ from libs.faults import Poison
 
 MOST_BYTES: Final = 4 * 2**30
 MOST_COLUMNS: Final = 4096
+CLOSE: Final = 0.65
+"""Likeness of two names, as difflib counts it."""
+SHOWN: Final = 10
 PART: Final = re.compile("emb_[0-9]+")
 CODE: Final = "bad_history"
 NAMES: Final = (
@@ -26,6 +31,7 @@ NAMES: Final = (
     "lang",
     "logprob",
     "latency_ms",
+    "cost",
     "retrieval_score",
     "guard_block",
     "feedback",
@@ -36,8 +42,32 @@ NAMES: Final = (
 Arrays = dict[str, NDArray[Any]]
 
 
-def read(path: Path) -> Arrays:
-    """The arrays of a history, those of the reference with "ref_" before their names.
+@dataclass(frozen=True, slots=True)
+class History:
+    """The arrays, those of the reference with "ref_" before their names.
+
+    Fields:
+        unknown: names in the file, without "ref_", that nothing is made of.
+    """
+
+    arrays: Arrays
+    unknown: tuple[str, ...]
+
+    @property
+    def notes(self) -> list[str]:
+        """One line for each unknown name that may be meant otherwise, and one for the others."""
+        free = [name for name in NAMES if not {name, f"ref_{name}"} <= self.arrays.keys()]
+        meant = {name: get_close_matches(name.lower(), free, 1, CLOSE) for name in self.unknown}
+        others = [repr(name) for name, found in meant.items() if not found]
+        shown = [*others[:SHOWN], *([f"{len(others) - SHOWN} more"] if others[SHOWN:] else [])]
+        return [
+            *(f"{n!r} is not watched; did you mean {m[0]!r}?" for n, m in meant.items() if m),
+            *([f"not watched, of unknown names: {', '.join(shown)}"] if others else []),
+        ]
+
+
+def read(path: Path) -> History:
+    """What is in the file.
 
     Raises:
         Poison: ``bad_history``: what is wrong, with which array, and what to do.
@@ -55,14 +85,15 @@ def read(path: Path) -> Arrays:
         raise Poison(f"{path.name} cannot be read: {error}", code=CODE) from error
 
 
-def _npz(path: Path) -> Arrays:
+def _npz(path: Path) -> History:
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         if sum(member.file_size for member in members) > MOST_BYTES:
             raise Poison(f"{path.name}: unpacks to more than {MOST_BYTES >> 30} GiB", code=CODE)
         named = {member.filename.removesuffix(".npy"): member for member in members}
         wanted = [name for name in named if name.removeprefix("ref_") in NAMES]
-        return {name: _array(archive, named[name], name) for name in wanted}
+        arrays = {name: _array(archive, named[name], name) for name in wanted}
+        return History(arrays, _others(named))
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> NDArray[Any]:
@@ -88,11 +119,12 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> NDAr
         raise Poison(f"array {name!r} cannot be read: {error}", code=CODE) from error
 
 
-def _csv(path: Path) -> Arrays:
-    return _split(pa.csv.read_csv(path))
+def _csv(path: Path) -> History:
+    table = pa.csv.read_csv(path)
+    return History(_split(table), _others(table.column_names))
 
 
-def _parquet(path: Path) -> Arrays:
+def _parquet(path: Path) -> History:
     """The columns that are known, if the file says that they fit into memory."""
     with pa.parquet.ParquetFile(path) as file:
         wanted = [name for name in file.schema_arrow.names if _known(name)]
@@ -105,11 +137,16 @@ def _parquet(path: Path) -> Arrays:
         )
         if unpacked > MOST_BYTES:
             raise Poison(f"{path.name}: unpacks to more than {MOST_BYTES >> 30} GiB", code=CODE)
-        return _split(file.read(columns=wanted))
+        return History(_split(file.read(columns=wanted)), _others(file.schema_arrow.names))
 
 
 def _known(name: str) -> bool:
     return name in NAMES or name == "reference" or PART.fullmatch(name) is not None
+
+
+def _others(names: Iterable[str]) -> tuple[str, ...]:
+    bare = dict.fromkeys(name.removeprefix("ref_") for name in names)
+    return tuple(name for name in bare if not _known(name))
 
 
 def _split(table: pa.Table) -> Arrays:

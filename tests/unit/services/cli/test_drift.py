@@ -45,6 +45,21 @@ def test_a_stream_is_not_called_like_its_reference_while_an_array_is_not_watched
     assert "no alarm in what is watched; not watched: feedback" in result.output
 
 
+def test_a_misspelt_array_is_told_beside_the_report(tmp_path: Path) -> None:
+    arrays = history(3)
+    del arrays["emb"], arrays["ref_emb"]
+    arrays["latencyms"] = arrays["ref_latencyms"] = arrays.pop("latency_ms")
+    del arrays["ref_latency_ms"]
+    np.savez(tmp_path / "h.npz", **arrays)  # type: ignore[arg-type]  # arrays by name
+
+    result = CliRunner().invoke(app, ["drift", "score", str(tmp_path / "h.npz"), "--json"])
+
+    told = "note 'latencyms' is not watched; did you mean 'latency_ms'?"
+    assert told in result.stderr.replace("\n", " ")
+    assert told not in result.stdout
+    json.loads(result.stdout.splitlines()[-1])
+
+
 def test_a_wrong_array_ends_the_command_with_its_name(tmp_path: Path) -> None:
     arrays = history(3)
     del arrays["ref_emb"]

@@ -44,6 +44,21 @@ def test_a_change_of_one_array_is_found_soon_and_named(change: str, cause: str) 
     assert CHANGE <= first.t < CHANGE + 250
 
 
+def test_costs_are_watched_as_what_the_prompt_does_not_explain() -> None:
+    dearer, other = history(3, "latency_ms"), history(4, "mix")
+    for whole in (dearer, other):
+        for ref in ("", "ref_"):
+            whole[f"{ref}cost"] = whole.pop(f"{ref}latency_ms") / 1e5
+    dearer["cost"][7] = 0
+
+    first = offline.score(dearer).alarms[0]
+
+    assert (first.signal, first.cause) == ("cost", "system")
+    assert CHANGE <= first.t < CHANGE + 250
+    assert first.change.startswith("Answers got dearer: ")
+    assert {alarm.cause for alarm in offline.score(other).alarms} == {"input"}
+
+
 def test_a_new_mix_of_known_topics_is_no_change_of_behaviour() -> None:
     """Ratings, log-probabilities and latencies all depend on the topic."""
     causes = {alarm.cause for alarm in offline.score(history(4, "mix")).alarms}
@@ -288,12 +303,44 @@ def test_csv_and_parquet_say_what_the_arrays_say(tmp_path: Path) -> None:
     pa.parquet.write_table(as_table(arrays, False), tmp_path / "h.parquet")
 
     found = [
-        [alarm.t for alarm in offline.score(files.read(tmp_path / name)).alarms]
+        [alarm.t for alarm in offline.score(files.read(tmp_path / name).arrays).alarms]
         for name in ("h.npz", "h.CSV", "h.parquet")
     ]
 
     assert found[0]
     assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("suffix", ["npz", "csv", "parquet"])
+def test_names_that_nothing_is_made_of_are_told_with_what_may_be_meant(
+    tmp_path: Path, suffix: str
+) -> None:
+    arrays = history(14)
+    for ref in ("", "ref_"):
+        arrays[f"{ref}latencyms"] = arrays.pop(f"{ref}latency_ms")
+        arrays[f"{ref}latencies_ms"] = arrays[f"{ref}user_id"] = arrays[f"{ref}latencyms"]
+        arrays[f"{ref}length_s"] = arrays[f"{ref}length"]
+    path = tmp_path / f"h.{suffix}"
+    match suffix:
+        case "npz":
+            np.savez(path, **arrays)  # type: ignore[arg-type]  # arrays by name
+        case "csv":
+            pa.csv.write_csv(as_table(arrays, True), path)
+        case "parquet":
+            pa.parquet.write_table(as_table(arrays, True), path)
+
+    assert files.read(path).notes == [
+        "'latencyms' is not watched; did you mean 'latency_ms'?",
+        "'latencies_ms' is not watched; did you mean 'latency_ms'?",
+        "not watched, of unknown names: 'user_id', 'length_s'",
+    ]
+
+
+def test_of_many_unknown_names_some_are_shown() -> None:
+    many = files.History({}, tuple(f"x{number}" for number in range(12)))
+
+    assert many.notes[0].endswith("'x8', 'x9', 2 more")
+    assert files.History({}, ()).notes == []
 
 
 def npy(array: NDArray[Any]) -> bytes:

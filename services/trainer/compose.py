@@ -84,7 +84,7 @@ def build() -> Service:
         Submit(runs),
         Get(runs),
         Cancel(runs),
-        SubmitEngine(builds, versions),
+        SubmitEngine(builds, versions, benches),
         GetEngine(builds, versions),
         CancelEngine(builds, versions),
         ListEngines(builds, versions),

@@ -18,7 +18,7 @@ from libs.sql.job import Job, Outcome
 from libs.sql.worker import Report
 from protos.common.v1.common_pb2 import Artifact
 from protos.training.v1.training_events_pb2 import EngineBuilt, EngineRequested
-from services.trainer.domain.engine import NO_BUILDER, Order
+from services.trainer.domain.engine import NO_BUILDER, Order, Target
 from services.trainer.domain.gate import judge
 from services.trainer.handlers.materials import Materials
 from services.trainer.ports import Built, EngineBuilder, EngineMeter, Guard, Shelf
@@ -39,6 +39,19 @@ class Workbench:
 
     builder: EngineBuilder
     meter: EngineMeter
+
+
+def bench_for(order: Order, benches: Mapping[str, Workbench]) -> tuple[Workbench, Target]:
+    """Who builds what is ordered, and what they would build for.
+
+    Raises:
+        Poison: ``no_builder``: nobody here does, for that runtime or in that precision.
+    """
+    bench = benches.get(order.runtime)
+    if bench is None:
+        told = f"nothing here builds for {order.runtime}, only {', '.join(sorted(benches))}"
+        raise Poison(f"{told}: see the trainer's README, Engines", code=NO_BUILDER)
+    return bench, bench.builder.target(order.precision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +115,8 @@ class _Attempt:
     async def run(self) -> Outcome:
         request, began = self.request, self.build.clock.monotonic()
         order = building.buildable(request)
-        bench = self.build.benches.get(order.runtime)
-        if bench is None:
-            known = ", ".join(sorted(self.build.benches))
-            told = f"nothing here builds for {order.runtime}, only {known}"
-            raise Poison(f"{told}: see the trainer's README, Engines", code=NO_BUILDER)
-        made = await self._engine(order, bench.builder)
+        bench, target = bench_for(order, self.build.benches)
+        made = await self._engine(target, bench.builder)
         figures = await self._figures(made, bench)
         self._at("judging", 0.0)
         made.seconds = self.build.clock.monotonic() - began
@@ -115,9 +124,8 @@ class _Attempt:
         made.log.CopyFrom(await asyncio.to_thread(self._keep_log))
         return building.completion(made)
 
-    async def _engine(self, order: Order, builder: EngineBuilder) -> EngineBuilt:
-        """The engine of the order's key: from the shelf, or built and put there."""
-        target = builder.target(order.precision)
+    async def _engine(self, target: Target, builder: EngineBuilder) -> EngineBuilt:
+        """The engine of the target's key: from the shelf, or built and put there."""
         key = target.key(self.request.model.digest).digest()
         made = self._new()
         if (kept := await asyncio.to_thread(self.build.shelf.kept, f"engine/{key}")) is not None:

@@ -12,6 +12,7 @@ from libs.sql.job import Job
 from protos.registry.v1.registry_events_pb2 import CampaignTransitioned
 from protos.training.v1.training_events_pb2 import EngineRequested
 from protos.training.v1.training_service_pb2 import EngineBuild
+from services.trainer.handlers.build import Workbench, bench_for
 from services.trainer.ports import Builds, Campaigns
 from services.trainer.wire import building
 
@@ -59,10 +60,11 @@ class SubmitEngine:
 
     builds: Builds
     versions: Mapping[str, str]
+    benches: Mapping[str, Workbench]
 
     def __call__(self, request: EngineRequested) -> EngineBuild:
         request = completed(building.identified(request), self.builds)
-        building.buildable(request)
+        bench_for(building.buildable(request), self.benches)
         self.builds.submit(request.build_id, request.SerializeToString(deterministic=True))
         return building.build(known(self.builds.get(request.build_id)), self.versions)
 

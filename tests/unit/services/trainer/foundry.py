@@ -75,7 +75,7 @@ class ScriptedBuilder:
 
     def target(self, precision: str) -> Target:
         if precision not in {"q8_0", "f16"}:
-            raise Poison(f"no precision {precision}", code=NO_BUILDER)
+            raise Poison(f"no precision {precision}: only q8_0, f16", code=NO_BUILDER)
         return Target(RUNTIME, self.version, precision, "cpu")
 
     async def build(self, source: Source, target: Target, work: Path, told: Told) -> Built:
@@ -148,11 +148,15 @@ class Foundry:
         return self.trainer.builds.submit(request.build_id, request.SerializeToString())
 
     @property
+    def benches(self) -> dict[str, Workbench]:
+        return {RUNTIME: Workbench(self.builder, self.meter)}
+
+    @property
     def build(self) -> Build:
         trainer = self.trainer
         yard = Yard(trainer.home / "builds", trainer.home / "base")
-        benches = {RUNTIME: Workbench(self.builder, self.meter)}
-        return Build(yard, trainer.store, SqlShelf(trainer.engine), benches, guard, trainer.clock)
+        shelf = SqlShelf(trainer.engine)
+        return Build(yard, trainer.store, shelf, self.benches, guard, trainer.clock)
 
     async def work(
         self, stop: Callable[[], asyncio.Event] = asyncio.Event, heartbeat_s: float = 0.01

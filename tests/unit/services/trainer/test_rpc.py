@@ -40,7 +40,7 @@ async def address(trainer: Trainer) -> AsyncIterator[str]:
         Submit(runs),
         Get(runs),
         Cancel(runs),
-        SubmitEngine(builds, versions),
+        SubmitEngine(builds, versions, Foundry(trainer).benches),
         GetEngine(builds, versions),
         CancelEngine(builds, versions),
         ListEngines(builds, versions),
@@ -106,6 +106,29 @@ async def test_a_build_is_submitted_from_what_an_earlier_one_was_built_of(
     assert oldest.built.passed
     assert oldest.stale  # built for version 1, and 2 is here
     assert oldest.current_version == "2"
+
+
+@pytest.mark.parametrize(
+    ("order", "told"),
+    [
+        (EngineOrder(precision="q9"), "q9: only q8_0, f16"),
+        (EngineOrder(runtime="tensorrt-llm"), "tensorrt-llm, only openvino-genai"),
+    ],
+)
+async def test_a_build_that_nobody_here_does_is_refused_and_not_kept(
+    trainer: Trainer, address: str, order: EngineOrder, told: str
+) -> None:
+    request = Foundry(trainer).request("build-1")
+    request.order.CopyFrom(order)
+
+    async with channel(address, TOKEN) as connection:
+        stub = TrainingServiceStub(connection)
+        with pytest.raises(grpc.aio.AioRpcError, match=told) as refused:
+            await stub.SubmitEngine(messages.SubmitEngineRequest(request=request))
+        listed = await stub.ListEngines(messages.ListEnginesRequest(application="bank"))
+
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert not listed.engines
 
 
 async def test_a_build_of_a_model_that_nobody_knows_is_refused(address: str) -> None:

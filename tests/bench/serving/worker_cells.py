@@ -18,8 +18,9 @@ from tests.bench.serving.gateways import Gateway, perennial, provided, upstream_
 from tests.bench.serving.mock_cells import line, shoot
 from tests.bench.serving.processes import BOTH_CORES, free_port, listening, on_core, running
 
-CLIENTS: Final = 32
-"""On each core. The kernel deals connections out by chance: few would leave a process idle."""
+CLIENTS: Final = 96
+"""On each core. Clients wait for the core they share with a process: few would leave both
+processes without a question now and then."""
 START_S: Final = 60.0
 
 

@@ -28,8 +28,9 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy.engine import Connection, Engine
 
 
-def upgrade(engine: Engine, package: str) -> None:
-    """Bring the store to the newest revision of ``package``'s migrations; nothing when it is.
+def upgrade(engine: Engine, package: str, revision: str = "head") -> None:
+    """Bring the store to the newest revision of ``package``'s migrations, or up to ``revision``;
+    nothing when it is.
 
     One transaction: all of it happened, or none. Processes that start together take turns.
 
@@ -40,7 +41,7 @@ def upgrade(engine: Engine, package: str) -> None:
     config.set_main_option("script_location", f"{package}:migrations")
     with _alone(engine, package) as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
 
 
 def run_migrations() -> None:

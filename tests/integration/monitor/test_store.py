@@ -9,10 +9,10 @@ from libs.events.topics import DRIFT_DETECTED
 from libs.faults import Fatal
 from libs.kafka.record import Sink
 from libs.sql.engine import connect
-from libs.sql.migrate import differences, upgrade
+from libs.sql.migrate import upgrade
 from protos.monitor.v1.monitor_events_pb2 import DriftDetected
 from services.monitor.adapters.shelf import Shelf
-from services.monitor.adapters.sql import METADATA, SqlStates
+from services.monitor.adapters.sql import SqlStates
 from services.monitor.domain.application import Application
 from services.monitor.domain.release import Release
 from services.monitor.domain.watch import watch
@@ -38,12 +38,6 @@ def watched() -> Application:
         state.releases["r1"].watch.observe(traffic.sample())  # type: ignore[union-attr]
     state.touched.add("r1")
     return state
-
-
-def test_the_migrations_make_the_declared_tables(engine: Engine) -> None:
-    found = differences(engine, METADATA)
-
-    assert [each for each in found if "alembic_version" not in str(each)] == []
 
 
 def test_a_state_comes_back_as_it_was(engine: Engine) -> None:

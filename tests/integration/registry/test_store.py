@@ -10,11 +10,8 @@ from sqlalchemy.engine import make_url
 
 from libs.events.topics import DATASET_REFUSED, ROUTING
 from libs.faults import Fatal
-from libs.sql.engine import connect
-from libs.sql.migrate import differences, upgrade
 from protos.preprocessing.v1.preprocessing_events_pb2 import DatasetRefused
 from protos.registry.v1.registry_events_pb2 import Proposal
-from services.registry.adapters.tables import METADATA
 from services.registry.domain.policies import Provider, Serving
 from services.registry.domain.values import Application, Prompt
 from services.registry.ports import Cut
@@ -60,17 +57,6 @@ def away(sql_url: str, request: pytest.FixtureRequest) -> Away:
         server.execute(f"alter database {database} allow_connections true")
 
     return sqlite if sql_url.startswith("sqlite") else postgresql
-
-
-def test_the_migrations_make_the_declared_schema_and_repeat_harmlessly(sql_url: str) -> None:
-    engine = connect(sql_url)
-
-    upgrade(engine, "services.registry")
-    upgrade(engine, "services.registry")
-    found = differences(engine, METADATA)
-
-    engine.dispose()
-    assert [each for each in found if "alembic_version" not in str(each)] == []
 
 
 def test_campaigns_run_replay_and_page_on_either_engine(registry: Registry) -> None:

@@ -1,20 +1,12 @@
-"""The migrations make the tables that the code uses."""
+"""The trainer's tables on both engines."""
 
 from libs.runtime.clock import SystemClock
 from libs.sql.engine import connect
 from libs.sql.jobs import Jobs
-from libs.sql.migrate import differences, upgrade
+from libs.sql.migrate import upgrade
 from protos.common.v1.common_pb2 import Artifact
 from services.trainer.adapters.sql import SqlDiary, SqlRuns
-from services.trainer.adapters.tables import METADATA, RUNS
-
-
-def test_a_migrated_store_has_the_tables_of_the_code(sql_url: str) -> None:
-    engine = connect(sql_url)
-
-    upgrade(engine, "services.trainer")
-
-    assert differences(engine, METADATA) == []
+from services.trainer.adapters.tables import RUNS
 
 
 def test_the_checkpoint_with_the_most_steps_is_the_one(sql_url: str) -> None:

@@ -4,7 +4,6 @@ import asyncio
 from pathlib import Path
 
 from libs.sql.engine import connect
-from libs.sql.migrate import differences, upgrade
 from protos.monitor.v1.monitor_service_pb2 import ListSignalsRequest, ListWindowsRequest
 from services.monitor.adapters.shelf import Shelf
 from services.monitor.adapters.sql import METADATA, SqlStates
@@ -80,12 +79,3 @@ def test_windows_are_listed_by_release(tmp_path: Path) -> None:
     [window] = answer.windows
     assert (window.release_digest, window.answered, window.completion_tokens) == ("r1", 1, 7)
     assert (window.latency_p50_s, window.time_to_first_token_p95_s) == (1.0, 0.1)
-
-
-def test_the_migrations_make_the_declared_tables(tmp_path: Path) -> None:
-    engine = connect(f"sqlite:///{tmp_path}/monitor.db")
-
-    upgrade(engine, "services.monitor")
-    upgrade(engine, "services.monitor")
-
-    assert differences(engine, METADATA) == []

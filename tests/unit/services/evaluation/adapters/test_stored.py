@@ -12,12 +12,12 @@ from libs.kafka.memory import MemoryBroker
 from libs.runtime.clock import ManualClock
 from libs.sql.engine import connect
 from libs.sql.jobs import Job, Jobs, JobState, Outcome
-from libs.sql.migrate import differences, upgrade
+from libs.sql.migrate import upgrade
 from libs.sql.relay import OutboxRelay
 from protos.evaluation.v1.evaluation_events_pb2 import EvaluationCompleted, EvaluationFailed
 from services.evaluation.adapters.announce import announce
 from services.evaluation.adapters.cache import ScoreCache
-from services.evaluation.adapters.tables import JOBS, METADATA, OUTBOX, SCORES
+from services.evaluation.adapters.tables import JOBS, OUTBOX, SCORES
 from services.evaluation.domain.comparison import RowScore
 from tests.unit.services.evaluation.fakes import candidate_registered
 
@@ -29,10 +29,6 @@ def engine(tmp_path: Path) -> Engine:
     engine = connect(f"sqlite:///{tmp_path}/evaluation.db")
     upgrade(engine, "services.evaluation")
     return engine
-
-
-def test_the_migrations_make_the_tables_that_the_code_knows(engine: Engine) -> None:
-    assert differences(engine, METADATA) == []
 
 
 def test_scores_are_found_again(engine: Engine) -> None:

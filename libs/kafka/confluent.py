@@ -2,7 +2,9 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final
 
@@ -24,8 +26,13 @@ from libs.runtime.service import Part
 log = structlog.get_logger()
 
 GATHER_S: Final = 0.02
-FLUSH_TIMEOUT_S: Final = 30.0
-DELIVERY_TIMEOUT_MS: Final = 25_000
+DELIVERY_S: Final = 25.0
+"""Until a record that no broker acknowledges is given up."""
+DOOR_DELIVERY_S: Final = 8.0
+"""The same of a record that a caller waits for."""
+FLUSH_MARGIN_S: Final = 5.0
+LOOK_S: Final = 0.05
+"""How long a flush may wait for records of other threads."""
 SESSION_TIMEOUT_MS: Final = 10_000
 MAX_POLL_INTERVAL_MS: Final = 300_000
 
@@ -45,15 +52,26 @@ def record_of(message: Message) -> Record:
     )
 
 
+@dataclass(slots=True)
+class _Sent:
+    """By one thread since it last flushed. ``ended``, which any thread that polls adds to, says
+    of each record that came to an end why it failed, or None."""
+
+    count: int = 0
+    ended: list[str | None] = field(default_factory=list)
+
+
 class KafkaSink(Part):
     """acks=all, idempotent, Java-compatible partitioning; a Part that flushes when it is left.
 
-    Threads may share it: each thread's ``flush`` answers for what that thread sent.
+    Threads may share it: each thread's ``flush`` waits and answers for what that thread sent.
+    A record that is given up after ``delivery_s`` may still come to stand on the log.
     """
 
     name = "kafka.sink"
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, delivery_s: float = DELIVERY_S) -> None:
+        self._flush_s = delivery_s + FLUSH_MARGIN_S
         self._producer = Producer(
             {
                 **client(settings),
@@ -62,7 +80,7 @@ class KafkaSink(Part):
                 "partitioner": "murmur2_random",  # as Java does
                 "compression.type": "lz4",
                 "linger.ms": 5,
-                "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,
+                "delivery.timeout.ms": int(1000 * delivery_s),
                 "queue.buffering.max.messages": 100_000,
             }
         )
@@ -75,13 +93,12 @@ class KafkaSink(Part):
         return event_id
 
     def send_raw(self, topic: str, key: bytes | None, value: bytes, head: Headers) -> None:
-        failed = self._failures()
+        sent = self._sent()
 
         def delivered(error: KafkaError | None, message: Message) -> None:
             if error is None:
                 metrics.EVENTS_PRODUCED.labels(message.topic()).inc()
-            else:
-                failed.append(f"{topic}: {error.str()}")
+            sent.ended.append(None if error is None else f"{topic}: {error.str()}")
 
         try:
             self._producer.produce(
@@ -91,19 +108,21 @@ class KafkaSink(Part):
             raise Retryable("the producer's queue is full") from error
         except KafkaException as error:
             raise Retryable(f"{topic}: {error}") from error
+        sent.count += 1
         self._producer.poll(0)
 
-    def _failures(self) -> list[str]:
-        """What this thread sent in vain since it last flushed."""
-        if not hasattr(self._mine, "failed"):
-            self._mine.failed = []
-        found: list[str] = self._mine.failed
+    def _sent(self) -> _Sent:
+        if not hasattr(self._mine, "sent"):
+            self._mine.sent = _Sent()
+        found: _Sent = self._mine.sent
         return found
 
     def flush(self) -> None:
-        left = self._producer.flush(FLUSH_TIMEOUT_S)
-        failed = list(self._failures())
-        self._failures().clear()
+        sent, self._mine.sent = self._sent(), _Sent()
+        ends_s = time.monotonic() + self._flush_s
+        while (left := sent.count - len(sent.ended)) and time.monotonic() < ends_s:
+            self._producer.flush(LOOK_S)
+        failed = [why for why in sent.ended if why is not None]
         if left or failed:
             raise Retryable(f"{left} unacknowledged, {len(failed)} failed: {failed[:3]}")
 
@@ -113,7 +132,7 @@ class KafkaSink(Part):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await asyncio.to_thread(self._producer.flush, FLUSH_TIMEOUT_S)
+        await asyncio.to_thread(self._producer.flush, self._flush_s)
 
     async def serve(self, stop: asyncio.Event) -> None:
         await stop.wait()

@@ -6,7 +6,7 @@ from sqlalchemy.engine import Engine
 
 from libs.events.topics import FEEDBACK_GIVEN, GENERATION_SERVED, ROUTING
 from libs.http.server import HttpServer
-from libs.kafka.confluent import KafkaSink
+from libs.kafka.confluent import DOOR_DELIVERY_S, KafkaSink
 from libs.kafka.consumer import Route
 from libs.kafka.part import Consumer
 from libs.kafka.table import CompactedTable
@@ -30,7 +30,7 @@ from services.feedback.rpc import SERVICE, FeedbackRpc
 def build() -> Service:
     settings = Settings()  # type: ignore[call-arg]  # read from the environment
     engine = connect(settings.sql.url)
-    door_sink = KafkaSink(settings.kafka)
+    door_sink = KafkaSink(settings.kafka, DOOR_DELIVERY_S)
     routing = CompactedTable(settings.kafka, ROUTING, keys_of)
     give = GiveFeedback(ApplicationsInRouting(routing), GiveOnKafka(door_sink), SystemClock())
     parts: list[Part] = [

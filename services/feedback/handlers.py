@@ -1,10 +1,13 @@
 """Give (the doors' command), the join of both topics, and the sweep."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from libs.events.delivery import Delivery
+from libs.faults import Retryable
 from libs.rpc import auth
 from libs.runtime.clock import Clock
 from protos.feedback.v1.feedback_events_pb2 import FeedbackGiven
@@ -14,27 +17,37 @@ from services.feedback import domain, wire
 from services.feedback.domain import Feedback, Generation, Limits, Output, Slot
 from services.feedback.ports import Applications, Give, Place, Slots
 
+GIVE_S: Final = 10.0
+"""For which a caller waits for the log."""
+
 
 @dataclass(frozen=True, slots=True)
 class GiveFeedback:
-    """Checks who gives it and what it says, and puts it on the log. Blocking."""
+    """Checks who gives it and what it says, and puts it on the log."""
 
     applications: Applications
     give: Give
     clock: Clock
+    give_s: float = GIVE_S
 
-    def __call__(self, request: GiveRequest, key_sha256: str | None) -> str:
+    async def __call__(self, request: GiveRequest, key_sha256: str | None) -> str:
         """The feedback's id.
 
         Raises:
             Poison: ``unauthenticated``, ``bad_feedback``.
-            Retryable: the broker is away.
+            Retryable: the log has not taken it within ``give_s``. It may later: the id that the
+                message tells makes a repeat harmless.
         """
         application = self.applications(key_sha256) if key_sha256 else None
         if application is None:
             raise auth.no_application(key_sha256)
         feedback = wire.requested(request, application, self.clock.now())
-        self.give(feedback)
+        try:
+            async with asyncio.timeout(self.give_s):
+                await asyncio.to_thread(self.give, feedback)
+        except (Retryable, TimeoutError) as error:
+            again = f"give it again with feedback_id {feedback.feedback_id!r}"
+            raise Retryable(f"the log does not answer: {again}") from error
         return feedback.feedback_id
 
 

@@ -1,6 +1,5 @@
 """FeedbackService over gRPC."""
 
-import asyncio
 from dataclasses import dataclass
 
 import grpc
@@ -24,7 +23,7 @@ class FeedbackRpc(feedback_service_pb2_grpc.FeedbackServiceServicer):
     ) -> GiveResponse:
         secret = auth.bearer(context.invocation_metadata())
         key = auth.digest(secret) if secret else None
-        return GiveResponse(feedback_id=await asyncio.to_thread(self.give, request, key))
+        return GiveResponse(feedback_id=await self.give(request, key))
 
     def register(self, server: grpc.aio.Server) -> None:
         feedback_service_pb2_grpc.add_FeedbackServiceServicer_to_server(self, server)

@@ -1,10 +1,10 @@
 """The log, as ingest writes to it."""
 
-import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from libs.events.topics import RECORD_RECEIVED
+from libs.faults import Retryable
 from libs.kafka.record import Sink
 from protos.registry.v1.registry_events_pb2 import RoutingTable
 from services.ingest.ports import Announcement
@@ -23,19 +23,16 @@ class AnnounceInBatch:
 
 @dataclass(frozen=True, slots=True)
 class AnnounceAndWait:
-    """For the doors: returns when every announcement is acknowledged.
-
-    A flush answers for all that was sent through the sink, so uploads take turns: none
-    may be told of another one's loss instead of its own.
-    """
+    """For the doors, many at once: returns when every announcement is acknowledged."""
 
     sink: Sink
-    turn: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, announcements: Sequence[Announcement]) -> None:
-        with self.turn:
-            AnnounceInBatch(self.sink)(announcements)
+        AnnounceInBatch(self.sink)(announcements)
+        try:
             self.sink.flush()
+        except Retryable as error:
+            raise Retryable("the log does not answer: send the same again later") from error
 
 
 def keys_of(table: RoutingTable) -> Iterable[str]:

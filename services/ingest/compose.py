@@ -6,7 +6,7 @@ from libs.artifacts.minio import MinioStore
 from libs.events.topics import RECORD_SUBMITTED, ROUTING
 from libs.http.app import make_app
 from libs.http.server import HttpServer
-from libs.kafka.confluent import KafkaSink
+from libs.kafka.confluent import DOOR_DELIVERY_S, KafkaSink
 from libs.kafka.consumer import Route
 from libs.kafka.part import Consumer
 from libs.kafka.table import CompactedTable
@@ -30,7 +30,7 @@ def build() -> Service:
     settings = Settings()  # type: ignore[call-arg]  # from the environment
     applications = CompactedTable(settings.kafka, ROUTING, keys_of)
     prepare = Prepare(MinioStore(settings.s3), SystemClock(), settings.max_line_bytes)
-    doors_sink = KafkaSink(settings.kafka)
+    doors_sink = KafkaSink(settings.kafka, DOOR_DELIVERY_S)
     topic_sink = KafkaSink(settings.kafka)
     take = TakeBatch(prepare, AnnounceAndWait(doors_sink))
     upload = partial(Upload, take, settings.batch_records)

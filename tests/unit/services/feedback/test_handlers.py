@@ -1,5 +1,6 @@
 """The handlers over the in-memory twins of store and broker."""
 
+import threading
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -15,7 +16,7 @@ from protos.feedback.v1.feedback_events_pb2 import FeedbackGiven
 from protos.feedback.v1.feedback_service_pb2 import GiveRequest
 from protos.inference.v1.inference_events_pb2 import GenerationServed
 from services.feedback.adapters.doors import GiveOnKafka
-from services.feedback.domain import WAITING_PER_SLOT, Limits
+from services.feedback.domain import WAITING_PER_SLOT, Feedback, Limits
 from services.feedback.handlers import GiveFeedback, Join, Sweep
 from tests.unit.services.feedback.fakes import ID, MemorySlots, given, served
 
@@ -190,21 +191,49 @@ def door(broker: MemoryBroker) -> GiveFeedback:
     return GiveFeedback(application, GiveOnKafka(broker.sink()), ManualClock())
 
 
-def test_the_doors_put_feedback_on_the_log_under_the_keys_application() -> None:
+async def test_the_doors_put_feedback_on_the_log_under_the_keys_application() -> None:
     broker = MemoryBroker()
 
-    feedback_id = door(broker)(GiveRequest(generation_id=ID, rating=1.0), "digest-of-bank")
+    feedback_id = await door(broker)(GiveRequest(generation_id=ID, rating=1.0), "digest-of-bank")
 
     events = broker.events(FEEDBACK_GIVEN)
     assert [(one.application, one.feedback_id) for one in events] == [("bank", feedback_id)]
 
 
 @pytest.mark.parametrize("key", [None, "unknown"])
-def test_without_a_known_key_nothing_is_taken(key: str | None) -> None:
+async def test_without_a_known_key_nothing_is_taken(key: str | None) -> None:
     broker = MemoryBroker()
 
     with pytest.raises(Poison) as refusal:
-        door(broker)(GiveRequest(generation_id=ID, rating=1.0), key)
+        await door(broker)(GiveRequest(generation_id=ID, rating=1.0), key)
 
     assert refusal.value.code == "unauthenticated"
     assert broker.events(FEEDBACK_GIVEN) == []
+
+
+async def test_a_log_that_is_away_leaves_the_caller_the_id_for_a_repeat() -> None:
+    asked: list[Feedback] = []
+
+    def give(feedback: Feedback) -> None:
+        asked.append(feedback)
+        raise Retryable("1 unacknowledged")
+
+    with pytest.raises(Retryable) as failure:
+        await GiveFeedback(lambda _: "bank", give, ManualClock())(
+            GiveRequest(generation_id=ID, rating=1.0), "digest-of-bank"
+        )
+
+    assert str(failure.value).endswith(f"again with feedback_id {asked[0].feedback_id!r}")
+
+
+async def test_a_log_that_hangs_is_not_waited_for() -> None:
+    ended = threading.Event()
+    impatient = GiveFeedback(lambda _: "bank", lambda _: _wait(ended), ManualClock(), give_s=0.001)
+
+    with pytest.raises(Retryable, match="does not answer"):
+        await impatient(GiveRequest(generation_id=ID, rating=1.0), "digest-of-bank")
+    ended.set()
+
+
+def _wait(ended: threading.Event) -> None:
+    ended.wait(10)

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 import structlog
+import uvloop
 from pydantic import ValidationError
 
 from libs.runtime import logs, tracing
@@ -99,7 +100,7 @@ def run(build: Callable[[], Service]) -> None:
     Exits with 1 when a part failed, with 2 when the settings are refused.
     """
     try:
-        asyncio.run(_until_signalled(build))
+        uvloop.run(_until_signalled(build))
     except ValidationError as error:
         sys.stderr.write("\n  ".join(["refused to start:", *refusals(error)]) + "\n")
         sys.exit(2)

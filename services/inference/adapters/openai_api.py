@@ -131,12 +131,13 @@ async def _pieces(
         for piece in reading.whole(raw):
             yield piece
         return
-    async with aclosing(sse.data(source, bounds)) as values:
-        async for value in values:
+    async for values in sse.Data(sse.Chunks(source, bounds)):
+        for value in values:
             if value == b"[DONE]":
                 if not response.content.is_eof():
                     await _read_out(source)
-                break
+                yield reading.finish()
+                return
             if (delta := reading.chunk(value)) is not None:
                 yield delta
     yield reading.finish()

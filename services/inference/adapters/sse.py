@@ -1,7 +1,7 @@
 """Server-sent events of a stranger: bounded lines, bounded whole, bounded time."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -47,24 +47,31 @@ class Chunks:
         return chunk
 
 
-async def data(source: AsyncIterator[bytes], bounds: Bounds) -> AsyncGenerator[bytes, None]:
-    """The value of each ``data:`` line.
+@dataclass(slots=True)
+class Data:
+    """The values of ``data:`` lines, as many at a time as a chunk ends; no generator either.
 
     Raises:
         EngineFailed: as `Chunks`, or ``engine_error`` for what is no event stream.
     """
-    rest = b""
-    async for chunk in Chunks(source, bounds):
-        *lines, rest = (rest + chunk).split(b"\n")
-        if len(rest) > bounds.line_bytes:
+
+    chunks: Chunks
+    rest: bytes = b""
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> list[bytes]:
+        try:
+            chunk = await anext(self.chunks)
+        except StopAsyncIteration:
+            if not self.rest:
+                raise
+            chunk = b"\n"  # a last line that nobody ended
+        *lines, self.rest = (self.rest + chunk).split(b"\n")
+        if len(self.rest) > self.chunks.bounds.line_bytes:
             raise EngineFailed("the provider's line is too long", code="engine_error")
-        for line in lines:
-            value = _value(line.rstrip(b"\r"))
-            if value:
-                yield value
-    value = _value(rest.strip())
-    if value:
-        yield value
+        return [value for line in lines if (value := _value(line.rstrip(b"\r")))]
 
 
 def _value(line: bytes) -> bytes:

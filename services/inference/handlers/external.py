@@ -2,8 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -53,6 +53,12 @@ class Line:
 
 
 @dataclass(slots=True)
+class _Attempt:
+    own_s: float
+    outcome: str = "cancelled"
+
+
+@dataclass(slots=True)
 class External:
     """Asks providers, and remembers how each of them does."""
 
@@ -83,69 +89,57 @@ class External:
         line = self._line(provider)
         line.budget.request()
         ends_s = self.clock.monotonic() + timeout_s
-        for attempt in range(1, MOST_ATTEMPTS + 1):
-            left_s = ends_s - self.clock.monotonic()
+        for number in range(1, MOST_ATTEMPTS + 1):
             begun = False
             try:
-                async with aclosing(
-                    self._attempt(provider, line, messages, sampling, left_s)
-                ) as pieces:
-                    async for piece in pieces:
-                        begun = True
-                        yield piece
+                with self._attempt(provider, line, ends_s - self.clock.monotonic()) as attempt:
+                    asked = self.providers.generate(provider, messages, sampling, attempt.own_s)
+                    async with aclosing(asked) as pieces:
+                        async for piece in pieces:
+                            if isinstance(piece, Finish):
+                                attempt.outcome = "answered"
+                            begun = True
+                            yield piece
                 return
             except EngineFailed as failure:
-                wait_s = self._pause(failure, line, attempt, ends_s)
+                wait_s = self._pause(failure, line, number, ends_s)
                 if begun or wait_s is None:
                     raise
             instruments.PROVIDER_RETRIES.labels(provider.name).inc()
             await self.sleep(wait_s)
 
-    def _pause(
-        self, failure: EngineFailed, line: Line, attempt: int, ends_s: float
-    ) -> float | None:
+    def _pause(self, failure: EngineFailed, line: Line, number: int, ends_s: float) -> float | None:
         """How long to wait before the next attempt; None when there is none."""
         wait_s = failure.after_s if failure.code == "engine_busy" else 0.0
         wait_s = (wait_s or 0.0) + BACKOFF_S * self.chance()
         now_s = self.clock.monotonic()
-        if failure.code not in AGAIN or attempt == MOST_ATTEMPTS or wait_s > LONGEST_WAIT_S:
+        if failure.code not in AGAIN or number == MOST_ATTEMPTS or wait_s > LONGEST_WAIT_S:
             return None
         if now_s + wait_s >= ends_s or not line.breaker.allows(now_s + wait_s):
             return None
         return wait_s if line.budget.take() else None
 
-    async def _attempt(
-        self,
-        provider: Provider,
-        line: Line,
-        messages: Sequence[Message],
-        sampling: Sampling,
-        left_s: float,
-    ) -> AsyncGenerator[Delta | Finish, None]:
+    @contextmanager
+    def _attempt(self, provider: Provider, line: Line, left_s: float) -> Iterator[_Attempt]:
+        """What comes of it is counted, and known to the breaker."""
         if not line.breaker.allows(self.clock.monotonic()):
             instruments.provider_attempts(provider.name, "left_alone").inc()
             raise EngineFailed(f"{provider.name} is left alone for now", code="engine_down")
         line.breaker.begin(self.clock.monotonic())
-        own_s = min(provider.timeout_s, left_s)
-        outcome = "cancelled"
-        pieces = self.providers.generate(provider, messages, sampling, own_s)
+        attempt = _Attempt(min(provider.timeout_s, left_s))
         try:
-            async with aclosing(pieces):
-                async for piece in pieces:
-                    if isinstance(piece, Finish):
-                        outcome = "answered"
-                    yield piece
+            yield attempt
         except Poison:
-            outcome = "refused"
+            attempt.outcome = "refused"
             raise
         except EngineFailed as failure:
-            outcome = failure.code
+            attempt.outcome = failure.code
             self._failed(provider, line, failure)
-            if failure.code == "deadline" and own_s < left_s:
+            if failure.code == "deadline" and attempt.own_s < left_s:
                 raise EngineFailed(f"{provider.name} took too long", code="engine_down") from None
             raise
         finally:
-            self._settle(provider, line, outcome)
+            self._settle(provider, line, attempt.outcome)
 
     def _failed(self, provider: Provider, line: Line, failure: EngineFailed) -> None:
         after_s = failure.after_s or 0.0

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from libs.runtime.clock import Clock
 from services.inference.domain.assignment import Assignment
 from services.inference.domain.cache import Key, Pieces
 from services.inference.domain.generation import Ask, Delta, Finish, Served
@@ -75,3 +76,8 @@ class Trace:
     @property
     def text(self) -> str:
         return "".join(piece.text for piece in self.pieces)
+
+    def took(self, piece: Delta, clock: Clock) -> None:
+        if not self.pieces:
+            self.first_token_s = clock.monotonic() - self.started_s
+        self.pieces.append(piece)

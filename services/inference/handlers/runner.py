@@ -95,16 +95,24 @@ class Runner:
         others: Iterator[Release] | None = None  # most answers need none
         failures: list[EngineFailed | Poison] = []
         while True:
-            left_s = ends_s - self.clock.monotonic()
             release = generation.origin.assignment.release
+            digest, left_s = release.engine.digest, ends_s - self.clock.monotonic()
             try:
-                async with aclosing(self._pieces(generation, release, left_s, trace)) as pieces:
-                    async for piece in pieces:
-                        yield piece
+                with self.loaded.lease(digest):
+                    async with aclosing(self._asked(generation, release, left_s)) as pieces:
+                        async for piece in pieces:
+                            self.loaded.count(digest)
+                            if isinstance(piece, Finish):
+                                trace.finish = piece
+                            else:
+                                trace.took(piece, self.clock)
+                                yield piece
+                if trace.finish is None:
+                    raise EngineFailed("the engine stopped without an end", code="engine_error")
                 return
             except (EngineFailed, Poison) as failure:
                 if failure.code == "engine_down" and release.engine.provider is None:
-                    self.on_engine_down(release.engine.digest)
+                    self.on_engine_down(digest)
                 if trace.pieces or not _elsewhere(failure, release):
                     raise
                 failures.append(failure)
@@ -134,24 +142,6 @@ class Runner:
             failed = replace(generation, id=new_event_id())
             self._keep(failed, Trace(trace.started_s, error_code=failure.code))
         generation.origin.assignment = Assignment(other, Role.FALLBACK, 0.0)
-
-    async def _pieces(
-        self, generation: Generation, release: Release, timeout_s: float, trace: Trace
-    ) -> AsyncGenerator[Delta, None]:
-        digest = release.engine.digest
-        with self.loaded.lease(digest):
-            async with aclosing(self._asked(generation, release, timeout_s)) as pieces:
-                async for piece in pieces:
-                    self.loaded.count(digest)
-                    if isinstance(piece, Finish):
-                        trace.finish = piece
-                        continue
-                    if not trace.pieces:
-                        trace.first_token_s = self.clock.monotonic() - trace.started_s
-                    trace.pieces.append(piece)
-                    yield piece
-        if trace.finish is None:
-            raise EngineFailed("the engine stopped without an end", code="engine_error")
 
     def _asked(
         self, generation: Generation, release: Release, timeout_s: float

@@ -2,6 +2,7 @@
 
 import time
 from datetime import datetime
+from itertools import count
 from typing import Annotated, Any, Final
 
 import typer
@@ -20,6 +21,8 @@ Operator = Annotated[str, typer.Option("--by", help="Who decides.", envvar="USER
 Reason = Annotated[str, typer.Option(help="Why; kept with the decision.")]
 REPLAY_TIMEOUT_S: Final = 300.0
 LOOK_EVERY_S: Final = 1.0
+PROGRESS_EVERY: Final = 10
+"""Looks between two lines of how far it is."""
 PROMOTED: Final = "promoted"
 ENDED: Final = frozenset({PROMOTED, "rejected", "rolled_back", "failed", "aborted", "superseded"})
 
@@ -113,19 +116,29 @@ def show_(campaign_id: str, as_json: show.AsJson = False) -> None:
         for t in campaign.transitions
     ]
     columns = ("at", "state", "share", "cause", "reason", "evidence")
-    return show.table(f"campaign {campaign_id}: {campaign.state}", columns, rows)
+    show.table(f"campaign {campaign_id}: {campaign.state}", columns, rows)
+    if campaign.progress:
+        show.console.print(f"{campaign.state}: {campaign.progress}", highlight=False)
+    return None
 
 
 @app.command()
 def watch(campaign_id: str, as_json: show.AsJson = False) -> None:
-    """Print a campaign's steps until it has ended; exit 1 unless it was promoted."""
-    door, told = registry(), 0
-    while True:
+    """Print a campaign's steps until it has ended; exit 1 unless it was promoted.
+
+    Beside them, how far it is in what takes long, as it changes.
+    """
+    door, told, progress = registry(), 0, ""
+    for look in count():
         campaign = _campaign(door, campaign_id)
         for step in campaign.transitions[told:]:
             at = step.at.ToDatetime().strftime("%H:%M:%S")
             typer.echo(f"{at}  {step.to_state:<12} {step.reason}".rstrip(), err=as_json)
-        told = len(campaign.transitions)
+        stepped, told = len(campaign.transitions) > told, len(campaign.transitions)
+        due = stepped or look % PROGRESS_EVERY == 0
+        if due and campaign.progress not in ("", progress):
+            progress = campaign.progress
+            typer.echo(f"{'':8}  {campaign.state:<12} {progress}", err=as_json)
         if campaign.state in ENDED:
             break
         time.sleep(LOOK_EVERY_S)

@@ -51,6 +51,7 @@ def campaign(message: registry_pb.Campaign) -> Campaign:
         outcome_reason=message.outcome_reason,
         started_at=moment(message.started_at),
         transitions=tuple(_transition(step) for step in steps),
+        progress=message.progress,
     )
 
 

@@ -554,6 +554,7 @@ class Campaign(_message.Message):
     STATE_SHA256_FIELD_NUMBER: _builtins.int
     TRANSITIONS_FIELD_NUMBER: _builtins.int
     STARTED_AT_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
     campaign_id: _builtins.str
     application: _builtins.str
     kind: _builtins.str
@@ -564,6 +565,8 @@ class Campaign(_message.Message):
     outcome_reason: _builtins.str
     state_sha256: _builtins.str
     """of the whole state: replay must arrive at the same"""
+    progress: _builtins.str
+    """"12 of 20 mirrored answers"; "" where nothing is counted"""
     @_builtins.property
     def transitions(self) -> _containers.RepeatedCompositeFieldContainer[_registry_events_pb2.CampaignTransitioned]: ...
     @_builtins.property
@@ -581,10 +584,11 @@ class Campaign(_message.Message):
         state_sha256: _builtins.str = ...,
         transitions: _abc.Iterable[_registry_events_pb2.CampaignTransitioned] | None = ...,
         started_at: _timestamp_pb2.Timestamp | None = ...,
+        progress: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "campaign_id", b"campaign_id", "kind", b"kind", "outcome_reason", b"outcome_reason", "paused", b"paused", "share", b"share", "started_at", b"started_at", "state", b"state", "state_sha256", b"state_sha256", "transitions", b"transitions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "campaign_id", b"campaign_id", "kind", b"kind", "outcome_reason", b"outcome_reason", "paused", b"paused", "progress", b"progress", "share", b"share", "started_at", b"started_at", "state", b"state", "state_sha256", b"state_sha256", "transitions", b"transitions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

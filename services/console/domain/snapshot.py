@@ -83,6 +83,8 @@ class Campaign:
     outcome_reason: str
     started_at: datetime
     transitions: tuple[Transition, ...] = ()
+    progress: str = ""
+    """How far it is in what takes long."""
 
 
 @dataclass(frozen=True, slots=True)

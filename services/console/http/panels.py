@@ -65,8 +65,10 @@ def references(found: Sequence[Reference]) -> None:
 
 
 def way(campaign: Campaign) -> None:
-    """A campaign's stages as beads on a line."""
+    """A campaign's stages as beads on a line, and how far it is."""
     html(f'<div class="p-way">{"".join(map(_bead, view.stages(campaign)))}</div>')
+    if campaign.progress:
+        html(f'<div class="p-soft">{escape(campaign.progress)}</div>')
 
 
 def _bead(stage: Stage) -> str:

@@ -10,8 +10,10 @@ from services.registry.domain.releases import release_of, with_engine
 from services.registry.domain.rollout import (
     Move,
     Verdict,
+    canary_progress,
     canary_verdict,
     figures,
+    shadow_progress,
     shadow_verdict,
 )
 from services.registry.domain.staging import build, crown, harmless, load, template
@@ -41,6 +43,18 @@ def advance(state: Campaign, cause: Cause) -> Step:
         case Campaign(state=State.LOADING, loaded=True, release=Release() as release):
             return _serve(state, release, cause)
     return state, ()
+
+
+def progress(state: Campaign) -> str:
+    """How far it is in what takes long, one sentence; "" where nothing is counted."""
+    if state.awaiting_approval:
+        return "waits for approval"
+    match state.state:
+        case State.SHADOW:
+            return shadow_progress(state.observed, state.policy)
+        case State.CANARY:
+            return canary_progress(state.observed, state.policy, state.stage, state.alpha)
+    return ""
 
 
 def _train(state: Campaign, dataset: Dataset, cause: Cause) -> Step:

@@ -82,6 +82,27 @@ def canary_verdict(observed: Observed, policy: Rollout, stage: int, alpha: float
     return STAY
 
 
+def shadow_progress(observed: Observed | None, policy: Rollout) -> str:
+    """How far a shadow is, in the counts that its verdict waits for."""
+    failed = observed.candidate_failed if observed else 0
+    mirrored = observed.candidate_answered + failed if observed else 0
+    told = f"{mirrored} of {policy.shadow_requests} mirrored answers"
+    return f"{told}, {failed} failed" if failed else told
+
+
+def canary_progress(observed: Observed | None, policy: Rollout, stage: int, alpha: float) -> str:
+    """How far a canary is. It ends before ``max_scored`` scored answers where they say enough."""
+    present = policy.stages[stage]
+    scored, bar = observed.scored if observed else 0, threshold(alpha)
+    told = f"{scored} scored answers, {policy.max_scored} at most"
+    if stage == len(policy.stages) - 1:
+        log_e = observed.log_e_promote if observed else 0.0
+        return f"{told}; ln e {log_e:.2f} of {bar:.2f} to promote"
+    here = observed and abs(observed.share - present.share) <= SAME_SHARE
+    answered = observed.stage_answered if observed and here else 0
+    return f"{answered} of {present.requests} answers at {present.share:.0%}; {told}"
+
+
 def _harm(observed: Observed, policy: Rollout) -> str:
     if observed.log_e_rollback >= threshold(policy.alpha):
         return (

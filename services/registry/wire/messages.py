@@ -17,6 +17,7 @@ from protos.training.v1.training_events_pb2 import (
     TrainingRequested,
 )
 from services.registry.domain import commands
+from services.registry.domain.advance import progress
 from services.registry.domain.events import Start
 from services.registry.domain.routing import Table
 from services.registry.domain.terms import complete_serving
@@ -190,6 +191,7 @@ def campaign(
         state_sha256=kept.sha256,
         transitions=transitions,
         started_at=timestamp(kept.started_at),
+        progress=progress(state),
     )
 
 

@@ -103,6 +103,7 @@ class SeededRegistry(registry_grpc.RegistryServiceServicer):
             campaign("operator", now - timedelta(minutes=22), [*STORY[:4], failed], failed[3]),
             campaign("retraining", now - timedelta(minutes=9), STORY),
         ]
+        self.campaigns[-1].progress = "151 scored answers, 600 at most"
 
     async def ListApplications(self, request: Any, context: Any) -> Any:
         answer = registry_pb.ListApplicationsResponse()

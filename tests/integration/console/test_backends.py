@@ -43,6 +43,7 @@ async def test_one_look_sees_every_backend(tmp_path: Path, brokers: str) -> None
     watched = (seen.alarms, seen.objectives, seen.decisions)
     assert [answer.away for answer in (*answers, *watched)] == [None] * 8
     assert [len(one.transitions) for one in seen.campaigns.rows] == [9, 5, 7]
+    assert seen.campaigns.rows[0].progress == "151 scored answers, 600 at most"
     newest_gates = [(one.identical, one.repeated) for one in seen.releases.rows]
     assert newest_gates == [(0.0, 0), (0.0, 0), (0.9375, 16)]
     assert [one.cause for one in seen.alarms.rows] == ["input"]

@@ -32,7 +32,10 @@ class Registry:
     def GetCampaign(self, request: object, timeout: float) -> Campaign:
         self.looks += 1
         steps = self.steps[: self.looks]
-        return Campaign(campaign_id="c", state=steps[-1].to_state, transitions=steps)
+        progress = f"{self.looks} of 99 mirrored answers" if steps[-1].to_state == "shadow" else ""
+        return Campaign(
+            campaign_id="c", state=steps[-1].to_state, transitions=steps, progress=progress
+        )
 
 
 def watch(monkeypatch: pytest.MonkeyPatch, *states: str) -> Any:
@@ -51,6 +54,40 @@ def test_each_step_is_told_once_until_the_promotion(monkeypatch: pytest.MonkeyPa
         ["promoted", "why"],
     ]
     assert ended.exit_code == 0
+
+
+def test_how_far_it_is_is_told_with_a_step_and_at_every_tenth_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registry = Registry("loading", "shadow")
+    monkeypatch.setattr(campaigns, "registry", lambda: registry)
+    end = CampaignTransitioned(to_state="promoted", reason="why")
+
+    def pass_time(_: float) -> None:
+        if registry.looks == 25:
+            registry.steps.append(end)
+
+    monkeypatch.setattr("services.cli.campaigns.time.sleep", pass_time)
+
+    told = CliRunner().invoke(app, ["campaign", "watch", "c"]).stdout.splitlines()
+
+    assert [line[23:] for line in told] == [
+        "why",
+        "why",
+        "2 of 99 mirrored answers",
+        "11 of 99 mirrored answers",
+        "21 of 99 mirrored answers",
+        "why",
+    ]
+
+
+def test_show_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = Registry("shadow")
+    monkeypatch.setattr(campaigns, "registry", lambda: registry)
+
+    shown = CliRunner().invoke(app, ["campaign", "show", "c"]).stdout
+
+    assert shown.splitlines()[-1] == "shadow: 1 of 99 mirrored answers"
 
 
 def test_any_other_end_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from services.registry.domain.advance import progress
 from services.registry.domain.campaign import State
 from services.registry.domain.commands import (
     Crown,
@@ -46,6 +47,42 @@ def test_the_first_transition_records_the_error_budget() -> None:
     budget = {each.name: each.value for each in commands[0].evidence}
     assert budget["alpha"] == pytest.approx(0.01309, abs=1e-5)
     assert budget["log_e_promote_threshold"] == pytest.approx(4.3358, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("events", "told"),
+    [
+        ([stories.requested()], ""),
+        (stories.to_shadow(), "0 of 20 mirrored answers"),
+        ([*stories.to_shadow(), stories.shadowed(9, 1)], "10 of 20 mirrored answers, 1 failed"),
+        (stories.to_canary(), "0 of 20 answers at 5%; 0 scored answers, 600 at most"),
+        (
+            [
+                *stories.to_canary(),
+                stories.observed(share=0.05, stage_answered=12, champion_answered=12, scored=7),
+            ],
+            "12 of 20 answers at 5%; 7 scored answers, 600 at most",
+        ),
+        (
+            [
+                *stories.to_canary(),
+                stories.observed(share=0.05, stage_answered=20, champion_answered=20, scored=9),
+            ],
+            "0 of 40 answers at 25%; 9 scored answers, 600 at most",
+        ),
+        (
+            [
+                *stories.to_last_stage(),
+                stories.observed(share=0.5, champion_answered=60, scored=38, log_e_promote=1.25),
+            ],
+            "38 scored answers, 600 at most; ln e 1.25 of 3.70 to promote",
+        ),
+    ],
+)
+def test_how_far_a_rollout_is_is_told_from_its_own_figures(
+    events: list[CampaignEvent], told: str
+) -> None:
+    assert progress(run(events)[0]) == told
 
 
 def test_a_request_while_another_campaign_is_active_is_refused() -> None:

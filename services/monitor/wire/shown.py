@@ -1,6 +1,7 @@
 """The stored states as the operator's door shows them."""
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from services.monitor.domain.ratings import FEEDBACK, Ratings
 from services.monitor.domain.release import Release
 from services.monitor.domain.scatter import POINTS, Plane
 from services.monitor.domain.signal import Signal
+from services.monitor.domain.strata import WEEK_S
 from services.monitor.domain.watch import Watch
 from services.monitor.domain.windows import Minute
 from services.monitor.wire import outgoing
@@ -55,10 +57,21 @@ def _collecting(name: str, watch: Watch, pace: Pace) -> pb.Signal:
         duplicates=watch.duplicates,
         unusable=watch.unusable,
         copies=watch.copies,
-        notes=watch.remarks,
+        notes=[*watch.remarks, *_awaited(watch)],
         skipped=pace.skipped,
         stride=pace.stride,
     )
+
+
+def _awaited(watch: Watch) -> list[str]:
+    """Until when a seasonal reference lasts, and why so long."""
+    if not watch.seasonal or not watch.began:
+        return []
+    until = datetime.fromtimestamp(watch.began + WEEK_S, UTC)
+    return [
+        f"silent until {until:%F %R} UTC, or until each kind of hours (a quarter of a weekday, or "
+        "of a day of the weekend) has reference rows of its own"
+    ]
 
 
 def _signal(name: str, watch: Watch, signal: Signal, pace: Pace, history: bool) -> pb.Signal:

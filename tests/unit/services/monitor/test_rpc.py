@@ -1,7 +1,11 @@
 """The operator's door and the store's tables."""
 
 import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+
+import pytest
 
 from libs.sql.engine import connect
 from protos.monitor.v1.monitor_service_pb2 import ListSignalsRequest, ListWindowsRequest
@@ -9,6 +13,7 @@ from services.monitor.adapters.shelf import Shelf
 from services.monitor.adapters.sql import METADATA, SqlStates
 from services.monitor.domain.application import Application
 from services.monitor.domain.release import Release
+from services.monitor.domain.strata import season
 from services.monitor.domain.watch import Watch, watch
 from services.monitor.rpc import MonitorServicer
 from services.monitor.wire.shown import SILENCED
@@ -49,6 +54,24 @@ def test_signals_tell_their_phase_and_history(tmp_path: Path) -> None:
     assert early == [("prompt_embedding", "collecting reference", 20, 0)]
     assert later[0] == ("prompt_embedding", "watching", 190, 10)
     assert later[1][0] == "mean_logprob"
+
+
+@pytest.mark.parametrize(("seasonal", "notes"), [(False, []), (True, ["2026-11-29 22:16 UTC"])])
+def test_a_reference_of_all_kinds_of_hours_says_until_when_it_is_silent(
+    tmp_path: Path, seasonal: bool, notes: list[str]
+) -> None:
+    traffic, watched = Traffic(1), watch("support", "r1", 90, 10_000, seasonal=seasonal)
+    begun = datetime(2026, 11, 22, 22, 16, tzinfo=UTC).timestamp()
+    for number in range(3):
+        at = begun + 3600 * number
+        watched.observe(replace(traffic.sample(), at=at, stratum=season(at) if seasonal else ""))
+
+    request = ListSignalsRequest()
+    answer = asyncio.run(door(tmp_path, watched).ListSignals(request, None))  # type: ignore[arg-type]  # unused
+
+    [found] = answer.signals
+    assert found.phase == "collecting reference"
+    assert [note.partition(", ")[0] for note in found.notes] == [f"silent until {n}" for n in notes]
 
 
 def test_of_a_release_that_rang_the_other_signals_of_the_input_are_silenced(

@@ -18,7 +18,8 @@ LOOK_EVERY_S: Final = 0.3
 FIRST_STARTS: Final = 3
 """A part that was never ready is given up after so many starts; afterwards it is restarted for
 ever, for then its configuration is known to be good."""
-BACK_OFF_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
+BACK_OFF_S: Final = (0.0, 1.0, 2.0, 5.0, 10.0)
+"""Before another start, by crashes in a row: after a steady time, at once."""
 STEADY_AFTER_S: Final = 60.0
 
 

@@ -2,12 +2,14 @@
 
 import os
 import signal
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import psutil
 
 VARIABLE: Final = "PERENNIAL_RUN"
+LOOK_EVERY_S: Final = 0.02
 
 
 def marked(mark: str) -> list[psutil.Process]:
@@ -32,7 +34,7 @@ def end(find: Callable[[], list[psutil.Process]], within_s: float) -> int:
     Returns how many had to be killed.
     """
     _send(first := find(), signal.SIGTERM)
-    psutil.wait_procs(first, timeout=within_s)
+    _wait(first, within_s)
     killed = 0
     for _ in range(10):
         left = find()
@@ -40,8 +42,23 @@ def end(find: Callable[[], list[psutil.Process]], within_s: float) -> int:
             break
         killed += len(left)
         _send(left, signal.SIGKILL)
-        psutil.wait_procs(left, timeout=3)
+        _wait(left, 3.0)
     return killed
+
+
+def _wait(processes: Iterable[psutil.Process], within_s: float) -> None:
+    """For their ends. ``psutil.wait_procs`` would wait for zombies as well, until whoever
+    inherited them looks."""
+    ends_s = time.monotonic() + within_s
+    while any(map(_lives, processes)) and time.monotonic() < ends_s:
+        time.sleep(LOOK_EVERY_S)
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def _send(processes: list[psutil.Process], number: signal.Signals) -> None:

@@ -29,6 +29,8 @@ REPOSITORY_HEADER: Final = "triton-grpc-protocol-perennial-repository"
 """Triton runs with --grpc-restricted-protocol=model-repository:perennial-repository=TOKEN."""
 REUSE: Final = "prefix_reuse"
 """The model's parameter, "true" or "false"."""
+KEPT: Final = "1/kept"
+"""Of a model's directory, what it made for its next load."""
 AWAY: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
 
 
@@ -49,6 +51,8 @@ class TritonHost:
     cache_size_gb: float
     timeout_s: float
     room: Room
+    reach_s: float = 10.0
+    """For Triton to listen: what it loads is laid out when it does."""
     gpus: Gpus | None = None
     keep_engines: int = 4
     files: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -60,6 +64,7 @@ class TritonHost:
         return self._reuse[digest] == reuse
 
     async def load(self, engine: Engine, *, reuse: bool = False) -> None:
+        await self._reach()
         async with self.room.taken(engine):
             try:
                 async with self.files:
@@ -78,6 +83,13 @@ class TritonHost:
         await self._control(stub.RepositoryModelUnload, request)
         self._reuse.pop(digest, None)
         await asyncio.to_thread(self._clear, digest)
+
+    async def _reach(self) -> None:
+        """The channel finds out within a second that Triton is there again."""
+        try:
+            await asyncio.wait_for(self.channel.channel_ready(), self.reach_s)
+        except TimeoutError as error:
+            raise Retryable("triton does not listen") from error
 
     async def _control(self, call: Any, request: Any) -> None:
         try:
@@ -121,6 +133,8 @@ class TritonHost:
             else:
                 gguf = {"gguf": str(weights), "cache_size_gb": str(self.cache_size_gb)}
                 self._copy_templates(partial, values | gguf)
+            if (target / KEPT).exists():
+                (target / KEPT).rename(partial / KEPT)
             if target.exists():
                 shutil.rmtree(target)
             partial.rename(target)

@@ -204,6 +204,8 @@ async def test_a_routed_engine_is_loaded_answers_dies_comes_back_and_hangs(
     running = asyncio.create_task(answer.whole(await answer.begin(table, story)))
     await eventually(lambda: loaded.answered(engine.digest) > told + 2, "a story", within_s=60)
     probes.while_ready = 0
+    (kept,) = (placed.model_repository / engine.model_name / "1" / "kept").iterdir()
+    made_ns = kept.stat().st_mtime_ns
     for process in processes_of(engine):
         process.kill()
     await eventually(lambda: not loaded.ready(engine.digest), "the death", within_s=60)
@@ -215,6 +217,7 @@ async def test_a_routed_engine_is_loaded_answers_dies_comes_back_and_hangs(
     again, _ = await answer.whole(await answer.begin(table, request))
 
     assert again == text
+    assert kept.stat().st_mtime_ns == made_ns  # half of the load is not done again
     probes.while_ready = 0
     hung = processes_of(engine)  # nobody asks it anything now
     for process in hung:

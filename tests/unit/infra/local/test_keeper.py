@@ -1,7 +1,9 @@
 """A keeper starts, watches, restarts and stops one real process (``sh`` and ``sleep`` here)."""
 
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,3 +114,18 @@ def test_only_our_own_processes_are_found_by_the_mark(home: Home, tmp_path: Path
 
     assert ours == []
     assert psutil.pid_exists(1)
+
+
+def test_a_dead_process_that_nobody_has_looked_at_is_not_waited_for() -> None:
+    script = "import subprocess as s, time; print(s.Popen(['sleep', '300']).pid, flush=True); "
+    with subprocess.Popen(
+        [sys.executable, "-c", f"{script}time.sleep(300)"], stdout=subprocess.PIPE
+    ) as parent:
+        assert parent.stdout is not None
+        child = psutil.Process(int(parent.stdout.readline()))
+        began_s = time.monotonic()
+
+        tree.end(lambda: [child] if child.status() != psutil.STATUS_ZOMBIE else [], within_s=20)
+
+        parent.kill()
+        assert time.monotonic() - began_s < 20

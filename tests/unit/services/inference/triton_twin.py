@@ -130,11 +130,11 @@ def piece(
 
 
 @asynccontextmanager
-async def serving(twin: TritonTwin) -> AsyncIterator[str]:
-    """The twin on a free local port; gives its address."""
+async def serving(twin: TritonTwin, port: int = 0) -> AsyncIterator[str]:
+    """The twin on a local port, 0 for a free one; gives its address."""
     server = grpc.aio.server()
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(twin, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
     try:
         yield f"127.0.0.1:{port}"

@@ -1,3 +1,4 @@
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from services.inference.adapters import triton
 from services.inference.adapters.engine_host import TritonHost
 from services.inference.adapters.room import Room
 from services.inference.domain.release import Engine, File
+from tests.ports import free_port
 from tests.unit.services.inference.adapters.test_gpu_model import HERE, packed
 from tests.unit.services.inference.triton_twin import TritonTwin, serving
 
@@ -84,6 +86,19 @@ async def test_how_an_engine_was_loaded_outlives_the_process(world: World) -> No
         assert not each.suits(engine.digest, reuse=False)
 
 
+async def test_what_a_model_kept_for_its_next_load_stays(world: World) -> None:
+    engine = world.engine()
+    await world.host.load(engine)
+    version = world.root / "repository" / engine.model_name / "1"
+    (version / "kept" / "7.0").mkdir(parents=True)
+    (version / "else").touch()
+
+    await world.host.load(engine)
+
+    assert {path.name for path in version.iterdir()} == {"model.py", "kept"}
+    assert (version / "kept" / "7.0").exists()
+
+
 async def test_files_that_are_here_are_not_fetched_again(world: World) -> None:
     engine = world.engine()
     await world.host.load(engine)
@@ -145,14 +160,26 @@ async def test_a_wrong_token_is_poison_and_not_waited_for(world: World) -> None:
         await world.host.load(world.engine())
 
 
-async def test_a_triton_that_is_away_is_waited_for(world: World) -> None:
+async def test_a_triton_that_is_away_is_waited_for_before_anything_is_laid_out(
+    world: World,
+) -> None:
     async with triton.connect("127.0.0.1:1") as nowhere:
-        host = TritonHost(
-            **{name: getattr(world.host, name) for name in TritonHost.__slots__}
-            | {"channel": nowhere}
-        )
+        host = replace(world.host, channel=nowhere, reach_s=0.05)
         with pytest.raises(Retryable):
             await host.load(world.engine())
+
+    assert not (world.root / "engines").exists()
+
+
+async def test_a_triton_that_comes_back_meanwhile_is_asked(world: World) -> None:
+    port = free_port()
+    async with triton.connect(f"127.0.0.1:{port}") as channel:
+        loading = asyncio.create_task(replace(world.host, channel=channel).load(world.engine()))
+        await asyncio.sleep(0)
+        async with serving(world.twin, port):
+            await loading
+
+    assert world.twin.models == {world.engine().model_name}
 
 
 async def test_an_unloaded_engine_leaves_no_directory_but_its_files(world: World) -> None:

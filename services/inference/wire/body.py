@@ -34,8 +34,6 @@ NEUTRAL: Final[dict[str, tuple[object, ...]]] = {
 """Known parameters that are not supported, with the values that ask for nothing."""
 SEVERAL: Final = frozenset({"content", "input", "prompt", "stop"})
 """Parameters of several types: pydantic has the type it tried after them in its paths."""
-CODES: Final = {"missing": MISSING, "extra_forbidden": "unknown_parameter"}
-
 B = TypeVar("B", bound=BaseModel)
 Path = tuple[int | str, ...]
 
@@ -87,8 +85,8 @@ def _refused(error: ValidationError) -> BadParameter:
     wanted = dict.fromkeys(one["msg"] for other, one in found if other == path)
     reason = " or ".join(wanted).replace(" or Input should be", " or")
     kind = first["type"]
-    code = CODES.get(kind) or ("invalid_type" if kind.endswith("_type") else "invalid_value")
-    return BadParameter(_named(path), reason, code=code)
+    typed = "invalid_type" if kind.endswith("_type") else "invalid_value"
+    return BadParameter(_named(path), reason, code=MISSING if kind == "missing" else typed)
 
 
 def _path(loc: Path) -> Path:

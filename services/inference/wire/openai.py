@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -25,8 +25,10 @@ TIERS: Final = {"priority": "high", "flex": "low"}
 """``service_tier`` to the label ``priority``; the others are normal."""
 Tier = Literal["auto", "default", "flex", "priority"]
 
-STRICT: Final = ConfigDict(extra="forbid", strict=True)
 OPEN: Final = ConfigDict(extra="allow", strict=True)
+T = TypeVar("T")
+Several = Annotated[list[T], Field(fail_fast=True)]
+"""Ends at its first error: to tell half a million would stop all other answers for seconds."""
 
 
 class Part(BaseModel):
@@ -40,7 +42,7 @@ class ChatMessage(BaseModel):
     model_config = OPEN
 
     role: str
-    content: str | list[Part] | None = None
+    content: str | Several[Part] | None = None
 
 
 class StreamOptions(BaseModel):
@@ -50,7 +52,7 @@ class StreamOptions(BaseModel):
 
 
 class JsonSchema(BaseModel):
-    model_config = STRICT
+    model_config = OPEN
 
     name: str = ""
     description: str | None = None
@@ -59,7 +61,7 @@ class JsonSchema(BaseModel):
 
 
 class ResponseFormat(BaseModel):
-    model_config = STRICT
+    model_config = OPEN
 
     type: str
     json_schema: JsonSchema | None = None
@@ -77,7 +79,7 @@ class Body(BaseModel):
     max_tokens: int | None = None
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
-    stop: str | list[str] | None = None
+    stop: str | Several[str] | None = None
     seed: int | None = None
     n: int | None = None
     stream: bool | None = None
@@ -86,19 +88,19 @@ class Body(BaseModel):
     safety_identifier: Annotated[str, Field(max_length=MAX_ID_CHARACTERS)] | None = None
     prompt_cache_key: str | None = None
     service_tier: Tier | None = None
-    metadata: dict[str, str] | None = None
-    prompt_variables: dict[str, str] | None = None
+    metadata: dict[str, Any] | None = None
+    prompt_variables: dict[str, Any] | None = None
 
 
 class ChatBody(Body):
-    messages: list[ChatMessage] = Field(default_factory=list)
+    messages: Several[ChatMessage] = Field(default_factory=list)
     max_completion_tokens: int | None = None
     logprobs: bool | None = None
     response_format: ResponseFormat | None = None
 
 
 class CompletionBody(Body):
-    prompt: str | list[str] = ""
+    prompt: str | Several[str] = ""
     logprobs: int | None = None
 
 
@@ -164,7 +166,7 @@ def _wanted(
     said: Mapping[str, str],
 ) -> Wanted:
     """``said``: what the caller calls some of our parameters."""
-    labels, score, verdict = judgements(body.metadata or {})
+    labels, score, verdict = judgements(_texts("metadata", body.metadata))
     if body.service_tier in TIERS:
         labels.setdefault("priority", TIERS[body.service_tier])
     ask = Ask(
@@ -182,7 +184,7 @@ def _wanted(
         labels=labels,
         logprobs=logprobs,
         form=form,
-        variables=body.prompt_variables or {},
+        variables=_texts("prompt_variables", body.prompt_variables),
         retrieval_score=score,
         guard_verdict=verdict,
     )
@@ -192,6 +194,14 @@ def _wanted(
     except BadParameter as error:
         raise error.called({"episode_id": "metadata.episode_id", **said}) from None
     return Wanted(body.model, ask, choices(body.n), bool(body.stream), usage)
+
+
+def _texts(param: str, given: dict[str, Any] | None) -> dict[str, str]:
+    for name, value in (given or {}).items():
+        if not isinstance(value, str):
+            told = "Input should be a valid string"
+            raise BadParameter(f"{param}.{name[:64]}", told, code="invalid_type")
+    return given or {}
 
 
 def _include_usage(body: Body) -> bool:
@@ -205,8 +215,14 @@ def _include_usage(body: Body) -> bool:
 
 
 def _form(wanted: ResponseFormat | None) -> Form | None:
+    if wanted is None:
+        return None
+    refuse_unsupported(wanted.model_extra or {}, {}, "response_format.")
+    if wanted.json_schema is not None:
+        extra = wanted.json_schema.model_extra or {}
+        refuse_unsupported(extra, {}, "response_format.json_schema.")
     match wanted:
-        case None | ResponseFormat(type="text"):
+        case ResponseFormat(type="text"):
             return None
         case ResponseFormat(type="json_object"):
             return ANY_OBJECT

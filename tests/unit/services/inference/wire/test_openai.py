@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from services.inference.wire import embeddings, openai
 from services.inference.wire.ask import BadParameter
@@ -137,3 +138,21 @@ def test_a_broken_pattern_is_told_with_its_place_and_what_is_wrong() -> None:
 
     assert refusal.param == "response_format.json_schema.schema"
     assert "/properties/iban: pattern is no regular expression: missing )" in refusal.reason
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"messages": [5] * 1000},
+        {"messages": [{"role": "user", "content": [5] * 1000}]},
+        {"stop": [5] * 1000},
+        {"metadata": {str(number): 5 for number in range(1000)}},
+        {"response_format": {"type": "text"} | {str(number): 5 for number in range(1000)}},
+    ],
+)
+def test_of_many_errors_one_is_looked_for(body: dict[str, Any]) -> None:
+    refusal = refused(openai.chat, {"messages": [HI]} | body)
+
+    cause = refusal.__cause__
+    assert cause is None or isinstance(cause, ValidationError)
+    assert cause is None or cause.error_count() < 3

@@ -89,7 +89,7 @@ def objective_row(standing: pb.ObjectiveStanding) -> dict[str, Any]:
         "application": standing.application,
         "release": standing.release_digest[:DIGEST],
         "objective": f"{standing.name}{threshold}",
-        "target": f"{standing.target:g}",
+        "asked": standing.asked,
         "answers": standing.answers,
         "bad": standing.bad,
         "budget left": f"{standing.budget_left:.1%}",

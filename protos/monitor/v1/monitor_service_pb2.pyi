@@ -393,6 +393,7 @@ class ObjectiveStanding(_message.Message):
     SEVERITY_FIELD_NUMBER: _builtins.int
     SINCE_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
+    ASKED_FIELD_NUMBER: _builtins.int
     application: _builtins.str
     release_digest: _builtins.str
     name: _builtins.str
@@ -406,6 +407,8 @@ class ObjectiveStanding(_message.Message):
     """share of the period's error budget; negative when overspent"""
     severity: _builtins.str
     """"" while it is kept, "ticket", "page" """
+    asked: _builtins.str
+    """"99 % of the answers take 2 s at most" """
     @_builtins.property
     def burn_rates(self) -> _containers.RepeatedCompositeFieldContainer[_monitor_events_pb2.BurnRate]: ...
     @_builtins.property
@@ -432,10 +435,11 @@ class ObjectiveStanding(_message.Message):
         severity: _builtins.str = ...,
         since: _timestamp_pb2.Timestamp | None = ...,
         at: _timestamp_pb2.Timestamp | None = ...,
+        asked: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "application", b"application", "at", b"at", "bad", b"bad", "budget_left", b"budget_left", "burn_rates", b"burn_rates", "name", b"name", "period_s", b"period_s", "release_digest", b"release_digest", "severity", b"severity", "since", b"since", "target", b"target", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "application", b"application", "asked", b"asked", "at", b"at", "bad", b"bad", "budget_left", b"budget_left", "burn_rates", b"burn_rates", "name", b"name", "period_s", b"period_s", "release_digest", b"release_digest", "severity", b"severity", "since", b"since", "target", b"target", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

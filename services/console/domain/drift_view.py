@@ -204,13 +204,12 @@ def _card(alarm: Alarm) -> AlarmCard:
 
 
 def _objective(objective: Objective) -> ObjectiveRow:
-    bound = f" within {objective.threshold:g}" if objective.threshold else ""
     good = objective.answers - objective.bad
     share = percent(round(good / objective.answers, 4)) if objective.answers else "no answers yet"
     tones = {"page": Tone.BAD, "ticket": Tone.WARN}
     return ObjectiveRow(
         name=f"{words(objective.name)} · {short(objective.release_digest)}",
-        asked=f"{percent(objective.target)}{bound} over {span(objective.period_s)}",
+        asked=f"{objective.asked}, over {span(objective.period_s)}",
         seen=f"{share} of {objective.answers:,}" if objective.answers else share,
         budget=percent(round(objective.budget_left, 3)),
         tone=tones.get(objective.severity, Tone.GOOD if objective.answers else Tone.CALM),

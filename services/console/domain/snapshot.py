@@ -171,8 +171,7 @@ class Objective:
     application: str
     release_digest: str
     name: str
-    threshold: float
-    target: float
+    asked: str
     period_s: float
     answers: int
     bad: int

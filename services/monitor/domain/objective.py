@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Final
 
 from services.monitor.domain.generation import Generation
+from services.monitor.domain.units import duration, plain
 
 MONTH_S: Final = 30 * 86_400.0
 MOST: Final = 16
@@ -30,6 +31,21 @@ class Objective:
     def key(self) -> str:
         """Tells the objectives of an application apart."""
         return _key(self.name, self.threshold)
+
+    def asked(self, currency: str) -> str:
+        """What is promised, for people."""
+        seconds, number = duration(self.threshold), plain(self.threshold)
+        kept = {
+            "time_to_first_token": f"begin within {seconds}",
+            "time_per_output_token": f"take {seconds} a token at most",
+            "latency": f"take {seconds} at most",
+            "cost": f"cost {number} {currency} at most",
+            "tokens_per_s": f"come at {number} tokens per second or more",
+            "errors": "do not fail",
+            "refusals": "are no refusals",
+            "blocks": "are not blocked by a guard",
+        }
+        return f"{100 * self.target:.4g} % of the answers {kept[self.name]}"
 
 
 @lru_cache(maxsize=1024)

@@ -10,19 +10,19 @@ from services.monitor.domain.partition import Floats
 WHOLE: Final = 1000.0
 
 
-def _plain(value: float) -> str:
+def plain(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= WHOLE else f"{value:.3g}"
 
 
-def _duration(seconds: float) -> str:
-    return f"{_plain(1000 * seconds)} ms" if seconds < 1 else f"{_plain(seconds)} s"
+def duration(seconds: float) -> str:
+    return f"{plain(1000 * seconds)} ms" if seconds < 1 else f"{plain(seconds)} s"
 
 
 READ: Final[dict[str, Callable[[float], str]]] = {
     "length": lambda binned: f"{expm1(binned):,.0f}",
-    "latency": lambda binned: _duration(exp(binned)),
-    "cost": lambda binned: _plain(exp(binned)),
-    "mean_logprob": lambda binned: f"{_plain(binned)} nats per token",
+    "latency": lambda binned: duration(exp(binned)),
+    "cost": lambda binned: plain(exp(binned)),
+    "mean_logprob": lambda binned: f"{plain(binned)} nats per token",
 }
 
 
@@ -33,7 +33,7 @@ def marks(signal: str, edges: Floats, unit: str = "") -> list[str]:
         edges: as `fitting.Table` has the signal's numbers, growing.
         unit: of lengths and costs, where it is known.
     """
-    read = READ.get(signal, _plain)
+    read = READ.get(signal, plain)
     return [f"{read(edge)} {unit}".rstrip() for edge in edges.tolist()]
 
 

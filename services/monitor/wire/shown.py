@@ -216,6 +216,7 @@ def _standings(
                 outgoing.burn_rate(burn) for burn in ledger.burns(column, objective, state.clock)
             ],
             at=outgoing.timestamp(state.clock),
+            asked=objective.asked(state.declared.currency),
         )
         standing = ledger.standings.get(objective.key)
         if standing is not None and standing.severity:

@@ -212,6 +212,7 @@ class SeededMonitor(monitor_grpc.MonitorServiceServicer):
         standing = answer.objectives.add(
             application=APPLICATION, release_digest=OLD, name="latency", threshold=2.0,
             target=0.99, period_s=30 * 86400, answers=1240, bad=9, budget_left=0.27,
+            asked="99 % of the answers take 2 s at most",
         )  # fmt: skip
         standing.burn_rates.add(
             severity="page", threshold=14.4, long_window_s=3600, short_window_s=300, long_rate=0.7

@@ -40,12 +40,13 @@ def test_an_alarm_shows_the_cause_of_its_case_once_there_is_one() -> None:
 def test_an_objective_shows_its_budget_and_its_burn() -> None:
     burns = [BurnRate(long_rate=15.2, short_rate=20.0), BurnRate(long_rate=6, short_rate=7)]
     standing = pb.ObjectiveStanding(
-        name="latency", threshold=2, target=0.99, budget_left=-0.5, burn_rates=burns
+        name="latency", threshold=2, asked="99 % take 2 s", budget_left=-0.5, burn_rates=burns
     )
 
     row = objective_row(standing)
 
     assert (row["objective"], row["budget left"]) == ("latency 2", "-50.0%")
+    assert row["asked"] == "99 % take 2 s"
     assert (row["burn (long/short)"], row["state"]) == ("15.2/20.0  6.0/7.0", "kept")
 
 

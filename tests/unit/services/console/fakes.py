@@ -74,9 +74,8 @@ def alarm(after_s: float = 0.0, attributed: bool = True) -> Alarm:
 
 def objective(name: str = "latency", severity: str = "", budget_left: float = 0.8) -> Objective:
     burn = Burn("page", 14.4, 3600.0, 300.0, 16.2, 20.0, severity == "page")
-    return Objective(
-        "bank", "r" * 64, name, 2.0, 0.99, 2_592_000.0, 1000, 12, budget_left, severity, (burn,)
-    )
+    asked, month = "99 % of the answers take 2 s at most", 2_592_000.0
+    return Objective("bank", "r" * 64, name, asked, month, 1000, 12, budget_left, severity, (burn,))
 
 
 def decision(verdict: str = "retrain") -> Decision:

@@ -89,6 +89,7 @@ def test_a_broken_objective_stands_before_one_that_is_kept() -> None:
     )
 
     assert [row.tone for row in rows] == [Tone.BAD, Tone.GOOD]
+    assert rows[0].asked == "99 % of the answers take 2 s at most, over 30 days"
     assert rows[0].seen == "98.8 % of 1,000"
     assert rows[0].burns == (("60 min and 5 min: 16.2x and 20.0x of 14.4x", Tone.BAD),)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from services.monitor.domain.generation import Generation
-from services.monitor.domain.objective import MONTH_S, Objective, bad
+from services.monitor.domain.objective import MONTH_S, NAMES, Objective, bad
 from services.monitor.domain.slo import Change, Ledger
 
 from .test_windows import PLAIN
@@ -137,3 +137,20 @@ def test_old_minutes_are_forgotten_and_late_answers_of_forgotten_ones_left_out()
     ledger.add([ERRORS], FAILED, 86_400.0)
 
     assert ledger.period(0, ERRORS, 32 * 86_400.0) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("objective", "asked"),
+    [
+        (Objective("latency", 2.0, 0.999), "99.9 % of the answers take 2 s at most"),
+        (Objective("time_to_first_token", 0.25), "99 % of the answers begin within 250 ms"),
+        (Objective("cost", 0.01), "99 % of the answers cost 0.01 EUR at most"),
+        (Objective("blocks"), "99 % of the answers are not blocked by a guard"),
+    ],
+)
+def test_an_objective_is_told_in_words_and_units(objective: Objective, asked: str) -> None:
+    assert objective.asked("EUR") == asked
+
+
+def test_every_objective_can_be_told() -> None:
+    assert all(Objective(name, 1.0).asked("EUR") for name in NAMES)

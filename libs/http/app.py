@@ -61,12 +61,23 @@ async def problem(_: Request, error: Exception) -> Response:
     return JSONResponse(body, status, headers, "application/problem+json")
 
 
+def insist_unpacked(request: Request) -> None:
+    """
+    Raises:
+        Poison: ``unsupported_media_type`` for a compressed body.
+    """
+    packing = request.headers.get("content-encoding", "identity").strip().lower()
+    if packing not in {"identity", ""}:
+        raise Poison(f"send the body as it is, not as {packing[:64]}", code=WRONG_TYPE)
+
+
 async def json_body(request: Request) -> bytes:
     """What may be JSON; a body of no stated type is taken for it.
 
     Raises:
         Poison: ``unsupported_media_type``.
     """
+    insist_unpacked(request)
     kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
     if kind != JSON and not kind.endswith("+json"):
         raise Poison(f"send {JSON}, not {kind[:64] or 'an empty content-type'}", code=WRONG_TYPE)

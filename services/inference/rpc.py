@@ -1,17 +1,18 @@
 """The gRPC door: `perennial.inference.v1.InferenceService`."""
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import grpc
 
+from libs.faults import Poison
 from libs.rpc import auth
 from libs.runtime import tracing
 from protos.inference.v1 import inference_service_pb2 as messages
 from protos.inference.v1 import inference_service_pb2_grpc as services
-from services.inference.domain.generation import Finish
+from services.inference.domain.generation import Ask, Finish
 from services.inference.domain.release import Table
 from services.inference.handlers.answer import Answer
 from services.inference.handlers.choices import Choices
@@ -26,6 +27,8 @@ SERVICE: Final = messages.DESCRIPTOR.services_by_name["InferenceService"].full_n
 RETURN_MARGIN_S: Final = 0.1
 RETURN_SHARE: Final = 0.05
 """Left of the caller's deadline for saying that it has passed: the smaller of both."""
+FIELDS: Final = {"prompt_variables": "variables", "input[": "texts["}
+"""What the HTTP door calls otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,48 +43,38 @@ class InferenceRpc(services.InferenceServiceServicer):
     async def Generate(  # noqa: N802
         self, request: messages.GenerateRequest, context: Any
     ) -> messages.GenerateResponse:
-        wanted = wire.wanted(request)
-        try:
-            choices = await self._begin(wanted, context)
+        with _told():
+            table, wanted = self._table(context), wire.wanted(request)
+            choices = await self._begin(table, wanted.ask, wanted.n, context)
             answers = await choices.whole(budget_s(context.time_remaining()))
-        except EngineFailed as failure:
-            _give_up(failure)
         _say_who(choices.first, context)
         return wire.response(choices.first.release_digest, answers, detailed=wanted.detailed)
 
     async def GenerateStream(  # noqa: N802
         self, request: messages.GenerateRequest, context: Any
     ) -> AsyncGenerator[messages.GenerateChunk, None]:
-        wanted = wire.wanted(request)
-        try:
-            choices = await self._begin(wanted, context)
+        with _told():
+            table, wanted = self._table(context), wire.wanted(request)
+            choices = await self._begin(table, wanted.ask, wanted.n, context)
             async with aclosing(choices.stream(budget_s(context.time_remaining()))) as pieces:
                 async for index, piece in pieces:
                     made = choices.generations[index]
                     if isinstance(piece, Finish):
                         _say_who(choices.first, context)
                     yield wire.chunk(made.id, made.release_digest, index, piece)
-        except EngineFailed as failure:
-            _give_up(failure)
 
     async def Embed(  # noqa: N802
         self, request: messages.EmbedRequest, context: Any
     ) -> messages.EmbedResponse:
-        table, texts = self._table(context), checked_texts("texts", tuple(request.texts))
-        try:
-            left_s = budget_s(context.time_remaining())
-            rows, tokens = await self.embed(table, texts, left_s)
-        except EngineFailed as failure:
-            _give_up(failure)
+        with _told():
+            table, texts = self._table(context), checked_texts("texts", tuple(request.texts))
+            rows, tokens = await self.embed(table, texts, budget_s(context.time_remaining()))
         embeddings = [messages.Embedding(values=row.tolist()) for row in rows]
         return messages.EmbedResponse(embeddings=embeddings, prompt_tokens=tokens)
 
-    async def _begin(self, wanted: wire.Wanted, context: Any) -> Choices:
-        table = self._table(context)
-        ask = in_trace(wanted.ask, dict(tracing.outgoing()).get("traceparent"))
-        return await Choices.begin(
-            self.answer, table, ask, wanted.n, budget_s(context.time_remaining())
-        )
+    async def _begin(self, table: Table, ask: Ask, n: int, context: Any) -> Choices:
+        ask = in_trace(ask, dict(tracing.outgoing()).get("traceparent"))
+        return await Choices.begin(self.answer, table, ask, n, budget_s(context.time_remaining()))
 
     def _table(self, context: Any) -> Table:
         key = auth.bearer(context.invocation_metadata())
@@ -103,7 +96,18 @@ def budget_s(left_s: float | None) -> float | None:
     return max(left_s - min(RETURN_MARGIN_S, RETURN_SHARE * left_s), 0.001)
 
 
-def _give_up(failure: EngineFailed) -> NoReturn:
-    if failure.code == "deadline":
-        raise TimeoutError(str(failure)) from failure
-    raise failure
+@contextmanager
+def _told() -> Iterator[None]:
+    """Refusals name the fields of this door."""
+    try:
+        yield
+    except EngineFailed as failure:
+        if failure.code == "deadline":
+            raise TimeoutError(str(failure)) from failure
+        raise
+    except Poison as refusal:
+        for over_http, field in FIELDS.items():
+            if refusal.param.startswith(over_http):
+                refusal.param = refusal.param.replace(over_http, field, 1)
+                refusal.args = (str(refusal).replace(over_http, field, 1),)
+        raise

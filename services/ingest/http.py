@@ -10,7 +10,7 @@ from starlette.datastructures import FormData, ImmutableMultiDict, UploadFile
 from starlette.exceptions import HTTPException
 
 from libs.faults import Poison
-from libs.http.app import TOO_LARGE, WRONG_TYPE
+from libs.http.app import TOO_LARGE, WRONG_TYPE, insist_unpacked
 from libs.rpc.auth import digest, from_header
 from services.ingest import wire
 from services.ingest.domain import Draft, Kind
@@ -77,6 +77,7 @@ class Records:
     async def post(self, request: Request) -> dict[str, object]:
         key = from_header(request.headers.get("authorization"))
         application = self.authenticate(digest(key) if key else None)
+        insist_unpacked(request)
         media_type = _media_type(request.headers.get("content-type"))
         defaults = _defaults(request.query_params)
         if media_type == FORM:

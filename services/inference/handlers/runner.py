@@ -31,6 +31,7 @@ from services.inference.ports import (
     Journal,
 )
 from services.inference.wire import events
+from services.inference.wire.ask import BadParameter
 
 ELSEWHERE: Final = frozenset({"engine_down", "engine_busy", "engine_error"})
 """Failures that another release may not share."""
@@ -157,12 +158,12 @@ class Runner:
                 return self._abroad(release.engine.provider, said, wish, timeout_s)
             text = prompt.render(release, ask.messages, self.clock.now(), ask.variables)
         except prompt.BadVariable as error:
-            raise Poison(str(error), code="invalid_value", param=_variable(error.name)) from error
+            raise BadParameter(_variable(error.name), str(error)) from error
         except prompt.PromptTooLong as error:
             raise ContextExceeded(str(error)) from error
         except prompt.BadValues as error:
             param = "prompt_variables" if ask.variables else "messages"
-            raise Poison(str(error), code="invalid_value", param=param) from error
+            raise BadParameter(param, str(error)) from error
         except TemplateError as error:
             raise EngineFailed("the release's template failed", code="bad_template") from error
         pieces = self.generator.generate(release.engine.digest, text, wish, timeout_s)

@@ -420,6 +420,13 @@ async def test_a_wrong_key_is_told_from_none(doors: Doors) -> None:
             415,
             "unsupported_media_type",
         ),
+        (
+            "POST",
+            "/chat/completions",
+            {"content-type": "application/json", "content-encoding": "gzip"},
+            415,
+            "unsupported_media_type",
+        ),
         ("POST", "/chat/completions", {"authorization": "Bearer no"}, 401, "unauthenticated"),
     ],
 )

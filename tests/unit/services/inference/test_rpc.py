@@ -70,7 +70,7 @@ async def test_an_unknown_key_is_unauthenticated(doors: Doors) -> None:
     async with channel(doors.address, "wrong") as opened:
         stub: InferenceServiceAsyncStub = InferenceServiceStub(opened)
         with pytest.raises(grpc.aio.AioRpcError) as refusal:
-            await stub.Generate(request(), timeout=5)
+            await stub.Generate(messages.GenerateRequest(), timeout=5)
 
     assert refusal.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
@@ -239,6 +239,21 @@ async def test_a_status_names_the_field_that_is_wrong(stub: "InferenceServiceAsy
         "UNSUPPORTED_SCHEMA",
     )
     assert "'not' is not supported" in violation.description
+
+
+@pytest.mark.parametrize("text", ["my card", "x" * 20_000])
+async def test_a_status_names_variables_as_this_door_does(
+    stub: "InferenceServiceAsyncStub", text: str
+) -> None:
+    bad = request()
+    bad.variables["thing"] = text
+
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        await stub.Generate(bad, timeout=5)
+
+    violation = details(refusal.value)["BadRequest"].field_violations[0]
+    assert violation.field == "variables.thing"
+    assert violation.description.startswith("variables.thing: ")
 
 
 @pytest.mark.parametrize("characters", [CONTEXT_CHARACTERS + 1, 70_000])

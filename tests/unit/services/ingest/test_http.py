@@ -143,6 +143,15 @@ def test_a_type_that_is_not_taken_is_a_415_that_says_what_to_send(how: str) -> N
     assert answer.json()["detail"].startswith("send application/jsonl, application/x-ndjson, ")
 
 
+def test_a_packed_body_is_a_415_before_a_line_is_read() -> None:
+    headers = {**JSON_LINES, "content-encoding": "gzip"}
+
+    answer = TestClient(Ingest().app()).post("/v1/records", content=b"\x1f\x8b", headers=headers)
+
+    assert answer.status_code == 415
+    assert answer.json()["detail"] == "send the body as it is, not as gzip"
+
+
 def test_a_form_without_a_file_is_refused() -> None:
     client = TestClient(Ingest().app())
 

@@ -36,6 +36,7 @@ from services.inference.domain.admission import Admission
 from services.inference.domain.cache import Cache
 from services.inference.domain.gpu import Gpus
 from services.inference.domain.loaded import LoadedEngines
+from services.inference.domain.pace import Pace
 from services.inference.domain.replicas import Replicas
 from services.inference.handlers.admit import Admit
 from services.inference.handlers.answer import Answer
@@ -43,7 +44,7 @@ from services.inference.handlers.burst import Burst, OnProbeRequested, Requests
 from services.inference.handlers.deliver import Deliver
 from services.inference.handlers.embed import Embed
 from services.inference.handlers.external import External
-from services.inference.handlers.follow import FollowRouting, Pace
+from services.inference.handlers.follow import FollowRouting
 from services.inference.handlers.mirror import Mirror
 from services.inference.handlers.probing import Prober
 from services.inference.handlers.runner import Runner
@@ -206,7 +207,7 @@ def _follows(
     )
     pace = Pace(probe_every_s=settings.probe_every_s, grace_s=settings.unload_grace_s)
     if reports is None:
-        pace = replace(pace, away_s=BORROWED_S, probe_s=BORROWED_PROBE_S)
+        pace = replace(pace, away_s=BORROWED_S, probe_s=BORROWED_PROBE_S, revive_s=0.0)
     elif settings.workers > 1:
         pace = replace(pace, sure_grace_s=settings.unload_grace_s)
     follows = [

@@ -69,8 +69,8 @@ class TritonHost:
             try:
                 async with self.files:
                     await asyncio.to_thread(self._place, engine, reuse)
-            except OSError as error:
-                raise Retryable(f"{engine.model_name}: {error}") from error
+            except OSError as error:  # a full disc: it is told, and not fetched every 2 s
+                raise Poison(f"{engine.model_name}: {error}", code="disk") from error
             stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self.channel)
             request = kserve.RepositoryModelLoadRequest(model_name=engine.model_name)
             await self._control(stub.RepositoryModelLoad, request)
@@ -133,6 +133,8 @@ class TritonHost:
             else:
                 gguf = {"gguf": str(weights), "cache_size_gb": str(self.cache_size_gb)}
                 self._copy_templates(partial, values | gguf)
+            # Where Triton is another user, its interpreter would make one that we cannot remove.
+            (partial / "1" / "__pycache__").mkdir(exist_ok=True)
             if (target / KEPT).exists():
                 (target / KEPT).rename(partial / KEPT)
             if target.exists():

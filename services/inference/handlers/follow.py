@@ -12,34 +12,13 @@ from libs.events.topics import ENGINE_LOADED
 from libs.faults import Poison, Retryable
 from libs.runtime.clock import Clock
 from services.inference.domain.loaded import LoadedEngines, reusing
+from services.inference.domain.pace import Pace
 from services.inference.domain.release import Engine, Provider, model_name
 from services.inference.handlers.pulse import Pulse, Sign
 from services.inference.ports import EngineHost, Generator, Journal, Routing
 from services.inference.wire.events import engine_loaded
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """Seconds: between looks at an engine, until one that gives no sign of life is doubted, until
-    it is then taken for hung, until one that is new is, before a failed load is tried again, of
-    grace for requests under way before an engine is unloaded: ``sure_grace_s`` of it for those of
-    other processes, which are not seen here.
-
-    A model process that died refuses a probe at once; only one that hangs, or a machine that is
-    very busy, needs patience. The first two together are below 5.
-    """
-
-    probe_every_s: float = 3.0
-    sign_s: float = 1.5
-    hung_s: float = 8.5
-    probe_s: float = 30.0
-    away_s: float = 2.0
-    refused_s: float = 60.0
-    grace_s: float = 60.0
-    sure_grace_s: float = 0.0
-    busy_poll_s: float = 0.1
 
 
 @dataclass(slots=True)
@@ -53,6 +32,10 @@ class _Attendance:
     failure: str | None = None
     waits: str = ""
     seconds: float = 0.0
+    ready_s: float = 0.0
+    """When it was loaded, by the clock."""
+    deaths: int = 0
+    """In a row, without a steady life between."""
 
 
 def _anyone(_: Provider) -> str | None:
@@ -77,7 +60,7 @@ class FollowRouting:
     journal: Journal
     replica: str
     clock: Clock
-    pace: Pace = Pace()
+    pace: Pace = field(default_factory=Pace)
     why_not: Callable[[Provider], str | None] = _anyone
     drop: Callable[[str], None] = _nothing
     _outside: dict[str, str | None] = field(default_factory=dict)
@@ -163,6 +146,10 @@ class FollowRouting:
                 self.loaded.mark(digest, ready=False)
                 self.drop(digest)
                 attendance.gone = True
+                lived_s = self.clock.monotonic() - attendance.ready_s
+                attendance.deaths = 1 + attendance.deaths * (lived_s < self.pace.steady_s)
+                # Not to be cut short by those who find it away meanwhile.
+                await asyncio.sleep(self.pace.before_revival_s(attendance.deaths))
                 continue
             elif self._suits(digest):
                 wait_s = seen
@@ -194,7 +181,8 @@ class FollowRouting:
             self._report()
             return self.pace.refused_s
         attendance.failure, attendance.waits = None, ""
-        attendance.seconds = self.clock.monotonic() - started_s
+        attendance.ready_s = self.clock.monotonic()
+        attendance.seconds = attendance.ready_s - started_s
         self.loaded.mark(engine.digest, ready=True)
         log.info("engine.ready", model=engine.model_name, seconds=round(attendance.seconds, 2))
         self._report()

@@ -19,10 +19,11 @@ from services.inference.adapters.room import Room
 from services.inference.domain.admission import Admission
 from services.inference.domain.generation import Ask, Delta, Finish, Form, Message, Sampling
 from services.inference.domain.loaded import LoadedEngines
+from services.inference.domain.pace import Pace
 from services.inference.domain.release import Decoding, Engine, Release, Role, Route, Table
 from services.inference.handlers.admit import Admit
 from services.inference.handlers.answer import Answer
-from services.inference.handlers.follow import FollowRouting, Pace
+from services.inference.handlers.follow import FollowRouting
 from services.inference.handlers.runner import Runner
 from services.inference.ports import EngineFailed
 from tests.integration.inference.conftest import FolderStore

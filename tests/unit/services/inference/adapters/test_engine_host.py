@@ -95,7 +95,7 @@ async def test_what_a_model_kept_for_its_next_load_stays(world: World) -> None:
 
     await world.host.load(engine)
 
-    assert {path.name for path in version.iterdir()} == {"model.py", "kept"}
+    assert {path.name for path in version.iterdir()} == {"__pycache__", "model.py", "kept"}
     assert (version / "kept" / "7.0").exists()
 
 
@@ -116,6 +116,18 @@ async def test_a_damaged_file_is_fetched_again(world: World) -> None:
     await world.host.load(engine)
 
     assert hashlib.sha256(gguf.read_bytes()).hexdigest() == engine.weights.sha256
+
+
+async def test_a_disc_that_takes_no_file_is_poison_and_leaves_nothing_half_done(
+    world: World,
+) -> None:
+    (world.root / "engines").write_text("in the way")
+
+    with pytest.raises(Poison) as refusal:
+        await world.host.load(world.engine())
+
+    assert refusal.value.code == "disk"
+    assert list((world.root / "repository").iterdir()) == []
 
 
 async def test_weights_that_nobody_has_are_poison(world: World) -> None:

@@ -10,9 +10,10 @@ from libs.faults import Poison, Retryable
 from libs.runtime.clock import SystemClock
 from services.inference.adapters.borrowed import Borrowed
 from services.inference.domain.loaded import LoadedEngines
+from services.inference.domain.pace import Pace
 from services.inference.domain.release import Provider, Role, Route
 from services.inference.domain.serving import Caching, Serving
-from services.inference.handlers.follow import FollowRouting, Pace
+from services.inference.handlers.follow import FollowRouting
 from services.inference.ports import EngineHost
 from tests.unit.services.inference.fakes import (
     CANARY,
@@ -140,6 +141,31 @@ async def test_a_dead_engine_is_noticed_and_loaded_again(world: World) -> None:
         world.generator.engines.clear()
         await eventually(lambda: len(world.host.loads) == 2, "a reload")
         await world.ready()
+
+
+async def test_an_engine_that_dies_again_and_again_is_loaded_later_and_later(
+    world: World,
+) -> None:
+    world.pace = replace(FAST, away_s=600.0, revive_s=600.0)
+    world.routing.set(table())
+
+    async with world.following() as follow:
+        await world.ready()
+        world.generator.engines.clear()
+        await eventually(lambda: len(world.host.loads) == 2, "a reload at once")
+        await world.ready()
+        world.generator.engines.clear()
+        await eventually(lambda: not world.loaded.ready(DIGEST), "another death")
+        follow.suspect(DIGEST)
+        await asyncio.sleep(0.05)
+
+    assert len(world.host.loads) == 2
+
+
+def test_pauses_before_a_revival_grow_up_to_their_bound() -> None:
+    pauses = [Pace().before_revival_s(deaths) for deaths in (1, 2, 3, 4, 5, 2000)]
+
+    assert pauses == [0, 2, 4, 8, 15, 15]
 
 
 async def test_an_engine_is_unloaded_only_after_its_requests_have_ended(world: World) -> None:

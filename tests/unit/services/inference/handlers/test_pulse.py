@@ -9,7 +9,8 @@ import pytest
 
 from services.inference.domain.generation import Delta, Finish, Sampling
 from services.inference.domain.loaded import LoadedEngines
-from services.inference.handlers.follow import FollowRouting, Pace
+from services.inference.domain.pace import Pace
+from services.inference.handlers.follow import FollowRouting
 from services.inference.ports import EngineFailed
 from tests.unit.services.inference import fast_forward
 from tests.unit.services.inference.fakes import (

@@ -61,7 +61,7 @@ def compared(
 
 def alone(name: str, ours: Sequence[float], unit: str, goal: str, note: str = "") -> Result:
     middle = _median(ours)
-    verdict = met(goal, middle) if middle is not None and goal else None
+    verdict = met(goal, middle) if middle is not None else None
     return Result(name, middle, None, unit, None, spread(ours), len(ours), goal, verdict, note)
 
 
@@ -69,7 +69,9 @@ def impossible(name: str, goal: str, why: str) -> Result:
     return Result(name, None, None, "", None, None, 0, goal, None, why)
 
 
-def met(goal: str, value: float) -> bool:
+def met(goal: str, value: float) -> bool | None:
+    if not goal:
+        return None
     sign, _, bound = goal.partition(" ")
     return value >= float(bound) if sign == ">=" else value <= float(bound)
 
@@ -138,7 +140,7 @@ def chart(results: Sequence[Mapping[str, Any]]) -> str:
     for number, row in enumerate(rows):
         y = 26 * number + 20
         left, right = sorted((x(1.0), x(row["ratio"])))
-        colour = "#2a8f4f" if row["met"] else "#c0392b"
+        colour = {True: "#2a8f4f", False: "#c0392b", None: "#888"}[row["met"]]
         goal = x(float(row["goal"].split()[1])) if row["goal"] else x(1.0)
         lines += [
             f'<text x="8" y="{y + 13}">{row["name"]}</text>',

@@ -222,10 +222,24 @@ def tensorzero(work: Path, upstream: int) -> Iterator[Gateway]:
         )
 
 
+@contextmanager
+def libraries(work: Path, upstream: int) -> Iterator[Gateway]:
+    """What ours is built on, alone: neither key nor application, neither stream nor event."""
+    port = free_port()
+    command = (sys.executable, "-m", "tests.bench.serving.passing", str(port), str(upstream))
+    with running(command, SERVER_CORE, {}, work / "libraries.log") as process:
+        yield _ready(
+            Gateway("libraries", port, "/v1/chat/completions", {}, chat("mock"), process.pid),
+            process,
+            work / "libraries.log",
+        )
+
+
 PEERS: Final[Mapping[str, Callable[..., object]]] = {
     "litellm": litellm,
     "portkey": portkey,
     "tensorzero": tensorzero,
+    "libraries": libraries,
 }
 VERSIONS: Final = {"litellm": "1.106.2", "portkey": "1.15.2", "tensorzero": "2026.6.0"}
 

@@ -16,6 +16,9 @@ from services.monitor.domain import units
 from services.monitor.domain.fitting import PROMPT_EMBEDDING, Column
 from services.monitor.domain.signal import Channel, Signal
 
+PLAIN: Final = 0.1
+"""About twice what chance does to a share of some forty events."""
+UNTOLD: Final = "Topics moved among what is known, and no single share tells it"
 USUAL: Final = {
     "refusal": "answered",
     "finish_reason": "stop",
@@ -87,7 +90,8 @@ def change(signal: Signal, columns: Sequence[Column]) -> str:
         _moved(signal.name, channel, [] if signal.intake else columns[channel.column].marks)
         for channel in signal.channels
     ]
-    clause = max(found, key=lambda moved: moved.by).clause
+    most = max(found, key=lambda moved: moved.by)
+    clause = UNTOLD if signal.learned and most.by < PLAIN else most.clause
     return f"Of {signal.segment}: {clause}" if signal.segment else clause
 
 

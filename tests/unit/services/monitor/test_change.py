@@ -9,6 +9,7 @@ import pytest
 from services.monitor.domain.application import Application
 from services.monitor.domain.change import change
 from services.monitor.domain.fitting import Column, Table, fit
+from services.monitor.domain.kernel import kernel_detector
 from services.monitor.domain.outcome import Declared
 from services.monitor.domain.signal import Signal, channel
 from services.monitor.domain.units import labels, marks
@@ -16,13 +17,12 @@ from services.monitor.wire import incoming
 from tests.unit.services.monitor.traffic import Traffic, served
 
 
-def clause(column: Column, was: Sequence[float], now: Sequence[float], segment: str = "") -> str:
-    """Of a signal of one column whose cells had these shares, and have those."""
+def rung(column: Column, was: Sequence[float], now: Sequence[float], segment: str = "") -> Signal:
+    """A signal of one column whose cells had these shares, and have those."""
     watching = channel(0, column.labels, np.full(len(was), 1 / len(was)), column.ordered, 1)
     watching.detector.reference[0] = was
     watching.detector.recent = np.array(now)  # type: ignore[union-attr]
-    signal = Signal(column.signal, "", 10_000.0, [watching], segment=segment)
-    return change(signal, [column])
+    return Signal(column.signal, "", 10_000.0, [watching], segment=segment)
 
 
 def ordered(name: str, edges: Sequence[float], unit: str = "") -> Column:
@@ -108,8 +108,20 @@ SLOW, FAST = [0.5, 0.4, 0.1], [0.8, 0.15, 0.05]
 def test_a_change_is_told_in_words_and_units(
     column: Column, was: Sequence[float], now: Sequence[float], told: str
 ) -> None:
-    assert clause(column, was, now) == told
-    assert clause(column, was, now, "language=de") == f"Of language=de: {told}"
+    assert change(rung(column, was, now), [column]) == told
+    assert change(rung(column, was, now, "language=de"), [column]) == f"Of language=de: {told}"
+
+
+@pytest.mark.parametrize(("now", "plain"), [([0.55, 0.45], False), ([0.3, 0.7], True)])
+def test_a_change_that_only_the_learned_kernel_hears_is_told_without_a_share(
+    now: Sequence[float], plain: bool
+) -> None:
+    signal = rung(worded("prompt_embedding", "topic 0", "topic 1"), [0.6, 0.4], now)
+    signal.learned = kernel_detector(*np.random.default_rng(1).normal(size=(2, 250, 4)), 1)
+
+    told = change(signal, [worded("prompt_embedding", "topic 0", "topic 1")])
+
+    assert ("%" in told) == plain
 
 
 def test_cells_have_the_numbers_of_a_typical_prompt() -> None:

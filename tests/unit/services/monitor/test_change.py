@@ -117,7 +117,8 @@ def test_a_change_that_only_the_learned_kernel_hears_is_told_without_a_share(
     now: Sequence[float], plain: bool
 ) -> None:
     signal = rung(worded("prompt_embedding", "topic 0", "topic 1"), [0.6, 0.4], now)
-    signal.learned = kernel_detector(*np.random.default_rng(1).normal(size=(2, 250, 4)), 1)
+    fitted, calibrated = np.random.default_rng(1).normal(size=(2, 250, 4)).astype(np.float32)
+    signal.learned = kernel_detector(fitted, calibrated, 1)
 
     told = change(signal, [worded("prompt_embedding", "topic 0", "topic 1")])
 

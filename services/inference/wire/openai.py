@@ -229,7 +229,7 @@ def _form(wanted: ResponseFormat | None) -> Form | None:
         case ResponseFormat(type="json_schema", json_schema=JsonSchema() as given):
             return schema_form("response_format.json_schema.schema", given.schema_)
         case ResponseFormat(type="json_schema"):
-            raise BadParameter("response_format.json_schema", "is missing")
+            raise BadParameter("response_format.json_schema", "is missing", code=MISSING)
         case _:
             raise BadParameter(
                 "response_format.type", "is not one of text, json_object, json_schema"

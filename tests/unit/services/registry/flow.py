@@ -8,23 +8,27 @@ from typing import Any
 from sqlalchemy.engine import Engine
 
 from libs.events.delivery import Delivery
-from libs.events.topics import E, Topic
+from libs.events.topics import ROUTING, E, Topic
 from libs.kafka.consumer import ConsumerLoop, delivery_of
 from libs.kafka.memory import MemoryBroker
 from libs.runtime.clock import ManualClock
 from libs.sql.engine import connect
 from libs.sql.migrate import upgrade
 from libs.sql.relay import OutboxRelay
-from protos.registry.v1.registry_events_pb2 import CampaignRequested, RoutingTable
+from protos.registry.v1.registry_events_pb2 import CampaignRequested, Release, RoutingTable
 from services.registry.adapters.catalogue import SqlCatalogue
 from services.registry.adapters.store import SqlStore
 from services.registry.adapters.tables import OUTBOX
 from services.registry.compose import routes
+from services.registry.domain.policies import Provider
 from services.registry.domain.values import Application
 from services.registry.handlers.audit import ReplayCampaign
 from services.registry.handlers.conduct import Conduct
 from services.registry.handlers.desk import Desk
 from services.registry.handlers.library import Library
+
+BRIEF = "Briefly: {{ question }}"
+BACKUP = Provider("backup", "https://api.example.com/v1", "small-1")
 
 
 @dataclass(frozen=True)
@@ -99,3 +103,7 @@ def registry_on(url: str) -> Registry:
 
 def routes_of(table: RoutingTable) -> list[tuple[str, int, float]]:
     return [(route.release.model_digest, route.role, route.share) for route in table.routes]
+
+
+def champion(registry: Registry) -> Release:
+    return registry.last(ROUTING).routes[0].release

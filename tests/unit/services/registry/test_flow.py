@@ -1,7 +1,5 @@
 """Campaigns from topic to topic, over the SQL store and its outbox."""
 
-from pathlib import Path
-
 import pytest
 
 from libs.events.topics import (
@@ -30,12 +28,7 @@ from protos.training.v1.training_events_pb2 import TrainingCompleted
 from services.registry.domain.values import Application
 from services.registry.handlers.lineage import trace
 from tests.unit.services.registry import traffic
-from tests.unit.services.registry.flow import Registry, registry_at, routes_of
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Registry:
-    return registry_at(tmp_path)
+from tests.unit.services.registry.flow import Registry, routes_of
 
 
 def trigger(registry: Registry, campaign_id: str) -> None:

@@ -1,6 +1,5 @@
 """The gRPC door, called in process; the server around it is `libs.rpc`'s own."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,14 +26,9 @@ from protos.registry.v1.registry_events_pb2 import (
 )
 from services.registry.rpc import RegistryServicer
 from tests.unit.services.registry import traffic
-from tests.unit.services.registry.flow import Registry, registry_at
+from tests.unit.services.registry.flow import Registry
 
 NO_CONTEXT: Any = None
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Registry:
-    return registry_at(tmp_path)
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Which rows a campaign asks for: all, an operator's alone, those of a drift beside the rest."""
 
-from pathlib import Path
-
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -10,14 +8,9 @@ from libs.faults import Poison
 from protos.monitor.v1.monitor_events_pb2 import RetrainingTriggered
 from protos.preprocessing.v1.preprocessing_events_pb2 import DatasetQuery, RowFilter
 from protos.registry.v1.registry_events_pb2 import Proposal
-from tests.unit.services.registry.flow import Registry, registry_at
+from tests.unit.services.registry.flow import Registry
 
 SINCE, UNTIL = Timestamp(seconds=1_790_000_000), Timestamp(seconds=1_790_003_600, nanos=500_000_000)
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Registry:
-    return registry_at(tmp_path)
 
 
 def asked(registry: Registry) -> DatasetQuery:

@@ -27,6 +27,7 @@ from protos.monitor.v1.monitor_events_pb2 import (
     CanaryEvidence,
 )
 from protos.preprocessing.v1.preprocessing_events_pb2 import DatasetVersioned
+from protos.registry.v1.registry_events_pb2 import Proposal
 from protos.training.v1.training_events_pb2 import EngineBuilt, TrainingCompleted
 from tests.unit.services.registry.flow import Registry
 
@@ -183,3 +184,17 @@ def to_canary(registry: Registry, model: str = "m2") -> None:
     evaluate(registry)
     load(registry)
     shadow(registry)
+
+
+def try_out(registry: Registry, **proposal: object) -> str:
+    """A campaign of a proposal, up to its last stage."""
+    campaign_id = registry.start(proposal=Proposal(**proposal))  # type: ignore[arg-type]
+    load(registry)
+    shadow(registry)
+    for answered in (20, 60):
+        canary(registry, answered)
+    return campaign_id
+
+
+def promote(registry: Registry) -> None:
+    canary(registry, 120, promote=4.9)

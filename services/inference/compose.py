@@ -49,6 +49,7 @@ from services.inference.handlers.mirror import Mirror
 from services.inference.handlers.probing import Prober
 from services.inference.handlers.runner import Runner
 from services.inference.handlers.sentinel import Sentinel
+from services.inference.handlers.strays import Strays
 from services.inference.http import OpenAiHttp, problems
 from services.inference.ports import Generator, Journal
 from services.inference.rpc import SERVICE, InferenceRpc
@@ -129,6 +130,7 @@ def _process(settings: Settings, number: int) -> Service:
     if first:
         prober = Prober(routing, external, FileMemory(settings.state_dir / "sentinel"))
         parts += [
+            *(_strays(index, follow, routing) for index, follow in enumerate(follows)),
             Task("sentinel", Sentinel(prober, journal, clock).serve),
             _requests(settings, Burst(prober, journal, clock), sink),
             *doors,
@@ -237,6 +239,11 @@ def _engines(
     endpoints = [Endpoint(one.generator, one.loaded, one.suspect) for one in follows]
     fleet = FleetGenerator(endpoints, Replicas(len(endpoints)), clock)
     return fleet, FleetEngines([one.loaded for one in follows])
+
+
+def _strays(index: int, follow: FollowRouting, routing: CachedRouting) -> Task:
+    attended = lambda: None if routing.unready() else follow.attended()  # noqa: E731
+    return Task(f"strays.{index}", Strays(follow.host, attended).serve)
 
 
 def _nobody(_: str) -> None:

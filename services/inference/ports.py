@@ -99,10 +99,18 @@ class EngineHost(Protocol):
         """
 
     async def unload(self, digest: str) -> None:
-        """Free what the engine holds. Unknown engines are fine.
+        """Free what the engine holds. Unknown engines are fine, and its digest's beginning.
 
         Raises:
             Retryable: Triton is away.
+        """
+
+    async def present(self) -> frozenset[str]:
+        """The beginnings, 16 characters, of the digests of engines that are loaded or laid out.
+
+        Raises:
+            Retryable: Triton is away.
+            Poison: it refuses to tell.
         """
 
 

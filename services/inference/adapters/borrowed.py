@@ -17,6 +17,9 @@ class Borrowed:
     async def unload(self, digest: str) -> None:
         pass
 
+    async def present(self) -> frozenset[str]:
+        return frozenset()
+
 
 class Untold:
     """A journal for reports that the owner makes."""

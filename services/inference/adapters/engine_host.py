@@ -27,6 +27,8 @@ log = structlog.get_logger()
 
 REPOSITORY_HEADER: Final = "triton-grpc-protocol-perennial-repository"
 """Triton runs with --grpc-restricted-protocol=model-repository:perennial-repository=TOKEN."""
+MODELS: Final = model_name("")
+"""How the names of engines begin in Triton; whatever else it serves is not ours."""
 REUSE: Final = "prefix_reuse"
 """The model's parameter, "true" or "false"."""
 KEPT: Final = "1/kept"
@@ -84,6 +86,14 @@ class TritonHost:
         self._reuse.pop(digest, None)
         await asyncio.to_thread(self._clear, digest)
 
+    async def present(self) -> frozenset[str]:
+        stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self.channel)
+        request = kserve.RepositoryIndexRequest(ready=True)
+        index = await self._control(stub.RepositoryIndex, request)
+        placed = await asyncio.to_thread(lambda: [*self.model_repository.glob(f"{MODELS}*")])
+        names = [model.name for model in index.models] + [path.name for path in placed]
+        return frozenset(name.removeprefix(MODELS) for name in names if name.startswith(MODELS))
+
     async def _reach(self) -> None:
         """The channel finds out within a second that Triton is there again."""
         try:
@@ -91,9 +101,10 @@ class TritonHost:
         except TimeoutError as error:
             raise Retryable("triton does not listen") from error
 
-    async def _control(self, call: Any, request: Any) -> None:
+    async def _control(self, call: Any, request: Any) -> Any:
+        metadata = ((REPOSITORY_HEADER, self.token),)
         try:
-            await call(request, timeout=self.timeout_s, metadata=((REPOSITORY_HEADER, self.token),))
+            return await call(request, timeout=self.timeout_s, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             details = (error.details() or "")[:500]
             if error.code() in AWAY and "restricted" not in details:

@@ -93,6 +93,10 @@ class FollowRouting:
         """The engines that are loaded and answer."""
         return [engine for engine in self._wanted.values() if self.loaded.ready(engine.digest)]
 
+    def attended(self) -> list[str]:
+        """Digests of the engines that are wanted, or on their way out."""
+        return list(self._attended)
+
     def suspect(self, digest: str) -> None:
         """A request found the engine away: look at once."""
         if digest in self._attended:

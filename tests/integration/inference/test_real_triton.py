@@ -244,8 +244,9 @@ async def test_an_engine_that_has_answered_can_be_unloaded_and_its_process_ends(
     await placing.load(other)
     _ = [piece async for piece in generator.generate(other.digest, PROMPT, sampling(), 60.0)]
     assert processes_of(other)
+    assert other.digest[:16] in await placing.present()
 
-    await placing.unload(other.digest)
+    await placing.unload(other.digest[:16])
 
     await eventually(lambda: not processes_of(other), "the end of its process", within_s=30)
 

@@ -186,6 +186,11 @@ class FakeHost:
         self.unloads.append(digest)
         self.generator.engines.discard(digest)
 
+    async def present(self) -> frozenset[str]:
+        if self.failures:
+            raise self.failures.pop(0)
+        return frozenset(digest[:16] for digest in self.generator.engines)
+
 
 @dataclass
 class FakeEmbedder:

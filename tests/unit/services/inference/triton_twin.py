@@ -84,6 +84,13 @@ class TritonTwin(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         self.models.discard(request.model_name)
         return kserve.RepositoryModelUnloadResponse()
 
+    async def RepositoryIndex(self, request: Any, context: Any) -> Any:
+        await self._insist(context)
+        response = kserve.RepositoryIndexResponse()
+        for name in ("embedding", *self.models):
+            response.models.add(name=name, version="1", state="READY")
+        return response
+
     async def _insist(self, context: Any) -> None:
         if dict(context.invocation_metadata()).get(HEADER) != self.token:
             message = "This protocol is restricted, expecting header"

@@ -205,6 +205,16 @@ async def test_an_unloaded_engine_leaves_no_directory_but_its_files(world: World
     assert (world.root / "engines" / engine.digest[:16] / "model.gguf").exists()
 
 
+async def test_present_is_what_is_loaded_or_laid_out(world: World) -> None:
+    await world.host.load(world.engine())
+    world.twin.models.add("llm-0123456789abcdef")
+    (world.root / "repository" / "llm-fedcba9876543210").mkdir()
+
+    present = await world.host.present()
+
+    assert present == {"ab" * 8, "0123456789abcdef", "fedcba9876543210"}
+
+
 async def test_a_gpu_engine_is_unpacked_whole_or_not_at_all(world: World) -> None:
     tar = packed(world.root / "engine.tar").read_bytes()
     engine = replace(world.engine("90" * 32, tar), runtime="tensorrt-llm")

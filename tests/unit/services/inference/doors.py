@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from libs.http.server import HttpServer
 from libs.rpc.server import RpcServer
@@ -28,6 +29,8 @@ from tests.unit.services.inference.fakes import (
     MemoryRouting,
     table,
 )
+
+MESSAGES: list[Any] = [{"role": "user", "content": "Where is my card?"}]
 
 
 @dataclass

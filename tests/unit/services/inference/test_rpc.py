@@ -34,12 +34,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-async def doors() -> AsyncIterator[Doors]:
-    async with Doors().open() as opened:
-        yield opened
-
-
-@pytest.fixture
 async def stub(doors: Doors) -> AsyncIterator["InferenceServiceAsyncStub"]:
     async with channel(doors.address, KEY) as opened:
         yield InferenceServiceStub(opened)

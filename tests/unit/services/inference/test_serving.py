@@ -23,7 +23,7 @@ from services.inference.domain.cache import Cache
 from services.inference.domain.release import Table
 from services.inference.domain.serving import Caching, Limits, Serving
 from services.inference.handlers.external import External
-from tests.unit.services.inference.doors import Doors
+from tests.unit.services.inference.doors import MESSAGES, Doors
 from tests.unit.services.inference.fakes import (
     KEY,
     FakeGenerator,
@@ -35,7 +35,6 @@ from tests.unit.services.inference.fakes import (
 )
 from tests.unit.services.inference.provider import LocalProvider
 
-MESSAGES: list[Any] = [{"role": "user", "content": "Where is my card?"}]
 REQUEST = rpc.GenerateRequest(messages=[rpc.Message(role="user", content="Where is my card?")])
 METADATA = (("authorization", f"Bearer {KEY}"),)
 

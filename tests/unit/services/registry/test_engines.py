@@ -23,11 +23,7 @@ from services.registry.domain.values import Application, Prompt
 from services.registry.handlers.requests import ask_for_upgrade
 from services.registry.ports import Cut, KeptEngine
 from tests.unit.services.registry import traffic
-from tests.unit.services.registry.flow import (
-    BRIEF,
-    Registry,
-    champion,
-)
+from tests.unit.services.registry.flow import BRIEF, Registry, champion
 from tests.unit.services.registry.traffic import promote, try_out
 
 

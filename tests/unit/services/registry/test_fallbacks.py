@@ -4,11 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from libs.events.topics import (
-    CAMPAIGN_REQUESTED,
-    OPERATOR_ACTED,
-    ROUTING,
-)
+from libs.events.topics import CAMPAIGN_REQUESTED, OPERATOR_ACTED, ROUTING
 from libs.faults import NOT_FOUND, Poison
 from protos.common.v1 import common_pb2 as common
 from services.registry.domain.policies import Provider, Serving

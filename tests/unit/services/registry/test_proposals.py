@@ -2,12 +2,7 @@
 
 import pytest
 
-from libs.events.topics import (
-    APPLICATION_APPLIED,
-    CAMPAIGN_REQUESTED,
-    ROUTING,
-    TRAINING_REQUESTED,
-)
+from libs.events.topics import APPLICATION_APPLIED, CAMPAIGN_REQUESTED, ROUTING, TRAINING_REQUESTED
 from libs.faults import Poison
 from protos.common.v1 import common_pb2 as common
 from protos.registry.v1 import registry_events_pb2 as pb

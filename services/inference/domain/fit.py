@@ -12,10 +12,12 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from services.inference.domain.generation import Form
-from services.inference.domain.pattern import MAX_TEXT, open_repeats
+from services.inference.domain.pattern import MAX_TEXT, tries
 
 MAX_STEPS: Final = 20_000
 """Of checking one answer; a step takes up to twenty microseconds."""
+TRIES_PER_STEP: Final = 16_000
+"""Characters that are looked at for a pattern."""
 
 
 class _Endless(Exception):
@@ -48,7 +50,7 @@ def _counted(keyword: Keyword) -> Keyword:
     def checked(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any] | None:
         steps = _steps.get() + 1 + (len(value) // 16 if isinstance(value, list) else 0)
         if keyword is _pattern and isinstance(instance, str):
-            steps += len(instance[:MAX_TEXT]) ** open_repeats(value) // 1000
+            steps += tries(value, len(instance[:MAX_TEXT])) // TRIES_PER_STEP
         if steps > MAX_STEPS:
             raise _Endless
         _steps.set(steps)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import pairwise
+from math import comb, inf, prod
 from re import _constants as codes  # type: ignore[attr-defined]  # what sre_parse has become
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any, Final
@@ -17,6 +18,8 @@ MAX_REPEATS: Final = 3
 MAX_TIMES: Final = 256
 MAX_SPELLED: Final = 512
 """Characters of the pattern once its repetitions are spelled out, as engines do."""
+MAX_WAYS: Final = 1024
+"""Through alternatives that begin alike: each is tried with all that follows it."""
 WIDE: Final = 8
 """What a character that may be almost any counts: engines look at all their tokens for it."""
 PLAIN: Final = frozenset(
@@ -55,11 +58,22 @@ def why_not(pattern: str) -> str | None:
     return _why_hollow(pieces) or _why_costly(tree)
 
 
+def tries(pattern: str, length: int) -> int:
+    """About how many characters are looked at when ``pattern``, which is one that is taken, is
+    sought in vain in a text of ``length``."""
+    each, parts = _weighed(pattern)
+    return each * comb(length + parts, parts)
+
+
 @lru_cache(maxsize=256)
-def open_repeats(pattern: str) -> int:
-    """Repetitions of ``pattern``, which is one that is taken, that may match more or less."""
-    walked = _walk(parser.parse(pattern), inside=False)
-    return sum(_is_open(operation, argument) for operation, argument, _ in walked)
+def _weighed(pattern: str) -> tuple[int, int]:
+    """Tries of each division of a text, and in how many parts: one for each open repetition, and
+    one for what stands before the match."""
+    tree = parser.parse(pattern)
+    walked = _walk(tree, inside=False)
+    repeats = sum(_is_open(operation, argument) for operation, argument, _ in walked)
+    is_anchored = bool(tree) and tree[0] == (codes.AT, codes.AT_BEGINNING)
+    return int(_ways(tree)) * (1 + _size(tree)), repeats + (not is_anchored)
 
 
 @lru_cache(maxsize=256)
@@ -87,7 +101,11 @@ def _why_costly(tree: Any) -> str | None:
             repeats += 1
     if repeats > MAX_REPEATS:
         return f"has more than {MAX_REPEATS} open repetitions"
-    return f"is too long spelled out: above {MAX_SPELLED}" if _size(tree) > MAX_SPELLED else None
+    if _size(tree) > MAX_SPELLED:
+        return f"is too long spelled out: above {MAX_SPELLED}"
+    if _ways(tree) > MAX_WAYS:
+        return "repeats alternatives that begin alike, or has too many of them"
+    return None
 
 
 def _pieces(pattern: str) -> list[str]:
@@ -124,6 +142,38 @@ def _size(tree: Any) -> int:
             case _:
                 size += WIDE if _is_wide(operation, argument) else 1
     return size
+
+
+def _ways(tree: Any) -> float:
+    """In how many ways one text may be matched, but for open repetitions; inf without a bound."""
+    return prod(_ways_of(operation, argument) for operation, argument in tree)
+
+
+def _ways_of(operation: Any, argument: Any) -> float:
+    match operation:
+        case codes.MAX_REPEAT:
+            _, most, repeated = argument
+            ways = _ways(repeated)
+            return ways if ways == 1 else inf if most is codes.MAXREPEAT else ways**most
+        case codes.SUBPATTERN:
+            return _ways(argument[3])
+        case codes.BRANCH:
+            ways_of = [_ways(branch) for branch in argument[1]]
+            return max(ways_of) if _begin_apart(argument[1]) else sum(ways_of)
+    return 1
+
+
+def _begin_apart(branches: Any) -> bool:
+    """Whether the next character tells which of ``branches`` it is."""
+    ranges: list[tuple[int, int]] = []
+    for branch in branches:
+        operation, argument = branch[0] if branch else (codes.ANY, None)
+        members: Any = argument if operation is codes.IN else [(operation, argument)]
+        for kind, member in members:
+            if kind not in {codes.LITERAL, codes.RANGE}:
+                return False
+            ranges.append(member if kind is codes.RANGE else (member, member))
+    return all(before[1] < after[0] for before, after in pairwise(sorted(ranges)))
 
 
 def _is_wide(operation: Any, argument: Any) -> bool:

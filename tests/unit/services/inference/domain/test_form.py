@@ -183,6 +183,21 @@ def test_a_long_answer_of_an_ordinary_schema_is_checked_to_its_end() -> None:
     assert misfit(json.dumps(cards), wanted) is None
 
 
+@pytest.mark.parametrize("pattern", ["a*a*b", "a*a*a*b", "^a*a*a*a{200}b$"])
+def test_checking_an_answer_ends_when_a_pattern_is_sought_in_vain_in_many_texts(
+    pattern: str,
+) -> None:
+    wanted = form({"items": {"anyOf": [{"pattern": pattern}, {"type": "string"}]}})
+
+    assert "steps to check" in (misfit(json.dumps(["a" * MAX_TEXT] * 100), wanted) or "")
+
+
+def test_a_pattern_is_sought_in_texts_as_long_as_people_write() -> None:
+    wanted = form({"items": {"pattern": r"[^@ ]+@[^@ ]+\.[a-z]+"}})
+
+    assert misfit(json.dumps(["somebody.else@example.org"] * 100), wanted) is None
+
+
 def test_any_object_is_an_object() -> None:
     assert misfit('{"a": [1, null]}', ANY_OBJECT) is None
     assert misfit("[1]", ANY_OBJECT) is not None
@@ -217,6 +232,15 @@ def test_any_object_is_an_object() -> None:
         (r"\S{200}", False),
         (r"(a+)+", False),
         (r"(a|aa)*b*c*d*", False),
+        (r"^(?:aa|a)*b$", False),
+        (r"^(?:ab|[a-z]b)+c$", False),
+        (r"^(?:aa|a){200}b$", False),
+        ("^" + "(?:a|aa)" * 30 + "b$", False),
+        ("(?:" * 4 + "(?:a|aa)" + "{256})" * 4, False),
+        (r"^(?:red|green|blue)+$", True),
+        (r"^[a-z]+(?:-[a-z]|[0-9][0-9])*$", True),
+        (r"^((25[0-5]|2[0-4]\d|1\d\d|[1-9]\d|\d)\.){3}\d$", True),
+        (r"^(0[1-9]|[12]\d|3[01])-(0[1-9]|1[0-2])-(19|20)\d\d$", True),
         (r"(?=a)b", False),
         (r"(a)\1", False),
         (r"\bcard\b", False),

@@ -23,6 +23,7 @@ def object_store(home: Home, ports: Ports, keys: Credentials) -> Process:
             "-disableHttp",  # else the filer serves and takes objects without credentials
             "-master.telemetry=false",
             f"-s3.port={address.rpartition(':')[2]}",
+            "-s3.localSocket=s3/s3.sock",  # in the home; relative, for such a path must be short
             f"-master.port={ports('s3.master', 9333, with_grpc=True)}",
             f"-volume.port={ports('s3.volume', 9340, with_grpc=True)}",
             f"-filer.port={ports('s3.filer', 8888, with_grpc=True)}",

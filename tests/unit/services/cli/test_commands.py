@@ -1,6 +1,7 @@
 """What `perennial` says of itself, of a service that it cannot run, and of what is declared."""
 
 import json
+import re
 import tomllib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -58,10 +59,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     server.stop(None).wait()
 
 
-def test_the_version_is_the_projects() -> None:
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+def test_the_wheel_finds_its_version_where_the_command_has_it() -> None:
+    hatch = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["hatch"]["version"]
+    found = re.search(hatch["pattern"], (REPOSITORY / hatch["path"]).read_text())
 
-    assert CliRunner().invoke(app, ["--version"]).stdout.strip() == project["version"]
+    assert found is not None
+    assert CliRunner().invoke(app, ["--version"]).stdout.strip() == found["version"]
 
 
 def test_all_pages_of_applications_are_listed(home: Path) -> None:

@@ -1,13 +1,13 @@
 """Give (the doors' command), the join of both topics, and the sweep."""
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from functools import partial
 
 from libs.events.delivery import Delivery
 from libs.faults import Retryable
+from libs.kafka.door import DOOR_S, acknowledged
 from libs.rpc import auth
 from libs.runtime.clock import Clock
 from protos.feedback.v1.feedback_events_pb2 import FeedbackGiven
@@ -17,9 +17,6 @@ from services.feedback import domain, wire
 from services.feedback.domain import Feedback, Generation, Limits, Output, Slot
 from services.feedback.ports import Applications, Give, Place, Slots
 
-GIVE_S: Final = 10.0
-"""For which a caller waits for the log."""
-
 
 @dataclass(frozen=True, slots=True)
 class GiveFeedback:
@@ -28,7 +25,7 @@ class GiveFeedback:
     applications: Applications
     give: Give
     clock: Clock
-    give_s: float = GIVE_S
+    give_s: float = DOOR_S
 
     async def __call__(self, request: GiveRequest, key_sha256: str | None) -> str:
         """The feedback's id.
@@ -43,9 +40,8 @@ class GiveFeedback:
             raise auth.no_application(key_sha256)
         feedback = wire.requested(request, application, self.clock.now())
         try:
-            async with asyncio.timeout(self.give_s):
-                await asyncio.to_thread(self.give, feedback)
-        except (Retryable, TimeoutError) as error:
+            await acknowledged(partial(self.give, feedback), self.give_s)
+        except Retryable as error:
             again = f"give it again with feedback_id {feedback.feedback_id!r}"
             raise Retryable(f"the log does not answer: {again}") from error
         return feedback.feedback_id

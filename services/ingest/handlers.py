@@ -1,13 +1,15 @@
 """Taking records in: one by one from the topic, in acknowledged batches from the doors."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from libs.artifacts.store import ArtifactStore
 from libs.events.delivery import Delivery
 from libs.faults import Poison
+from libs.kafka.door import DOOR_S, acknowledged
 from libs.rpc import auth
 from libs.runtime.clock import Clock
 from protos.ingest.v1.ingest_events_pb2 import RecordSubmitted
@@ -79,25 +81,29 @@ class TakeBatch:
 
     prepare: Prepare
     announce: Announce
+    announce_s: float = DOOR_S
 
-    def __call__(self, submissions: Iterable[tuple[int, Read]], receipt: Receipt) -> None:
+    async def __call__(self, submissions: Iterable[tuple[int, Read]], receipt: Receipt) -> None:
         """Note in ``receipt`` what became of each.
 
         Raises:
-            Retryable: the log or the store is away; the same upload may be sent again.
+            Retryable: the log has not taken them within ``announce_s``, or the store is away;
+                the same upload may be sent again.
         """
-        announcements = list(self._prepared(submissions, receipt))
-        self.announce(announcements)
+        announcements = await asyncio.to_thread(self._prepared, submissions, receipt)
+        await acknowledged(partial(self.announce, announcements), self.announce_s)
         receipt.accepted += len(announcements)
 
     def _prepared(
         self, submissions: Iterable[tuple[int, Read]], receipt: Receipt
-    ) -> Iterator[Announcement]:
+    ) -> list[Announcement]:
+        announcements = []
         for line, read in submissions:
             try:
-                yield self.prepare(read())
+                announcements.append(self.prepare(read()))
             except Poison as poison:
                 receipt.reject(line, Refusal(poison.code, str(poison)))
+        return announcements
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,5 +163,5 @@ class Upload:
         """Take in what is queued; the receipt of all so far."""
         batch, self._waiting, self._waiting_bytes = self._waiting, [], 0
         if batch:
-            await asyncio.to_thread(self.take, batch, self.receipt)
+            await self.take(batch, self.receipt)
         return self.receipt

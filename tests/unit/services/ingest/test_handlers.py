@@ -1,6 +1,7 @@
 """Batches, claim checks and the topic."""
 
 import json
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -72,13 +73,26 @@ async def test_an_upload_fails_when_the_log_does_not_acknowledge() -> None:
     assert upload.receipt.accepted == 0
 
 
-def test_rejections_above_the_bound_are_counted_but_not_told() -> None:
+async def test_a_log_that_hangs_is_not_waited_for() -> None:
+    ended = threading.Event()
+
+    def hang(announcements: Sequence[Announcement]) -> None:
+        ended.wait(10)
+
+    upload = Upload(TakeBatch(Ingest().prepare, hang, announce_s=0.001), batch_records=1)
+
+    with pytest.raises(Retryable, match="send the same again later"):
+        await upload.add(1, 10, draft)
+    ended.set()
+
+
+async def test_rejections_above_the_bound_are_counted_but_not_told() -> None:
     def bad() -> Draft:
         raise Poison("bad", code="bad")
 
     receipt = Receipt()
 
-    TakeBatch(Ingest().prepare, AnnounceInBatch(Ingest().broker.sink()))(
+    await TakeBatch(Ingest().prepare, AnnounceInBatch(Ingest().broker.sink()))(
         ((line, bad) for line in range(MAX_REJECTIONS + 5)), receipt
     )
 

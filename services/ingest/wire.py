@@ -23,7 +23,8 @@ KIND_OF: Final = {
 }
 KIND_ON_WIRE: Final = {kind: wire for wire, kind in KIND_OF.items()}
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+"""One that does not end reaches to the line's end, and is looked through once."""
 _BRACKET = re.compile(rb"[\[\]{}]")
 
 

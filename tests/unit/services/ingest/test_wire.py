@@ -36,6 +36,8 @@ def test_a_line_takes_what_the_upload_says_and_overrides_it() -> None:
         (b'{"prompt": NaN}', "bad_json"),
         (b'{"prompt": ' + b"1" * 5000 + b"}", "bad_json"),
         (b"[" * 100_000, "nested_too_deep"),
+        (b'"' + b'\\"' * 500_000, "bad_json"),
+        (b'"' + b'\\"' * 500_000 + b"\\", "bad_json"),
         (b'{"labels": ' + b"[" * 16 + b"]" * 16 + b"}", "nested_too_deep"),
         (b'{"prompt": "\xff"}', "bad_encoding"),
         (b"[1]", "wrong_type"),

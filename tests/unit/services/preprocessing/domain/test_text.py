@@ -25,6 +25,13 @@ def test_what_is_broken_is_repaired(broken: str, whole: str) -> None:
     assert repair(broken) == whole
 
 
+def test_a_million_blanks_or_marks_are_repaired_like_any_text() -> None:
+    blanks, marks = "a" + " " * 1_000_000 + "b", "\u0327\u0301" * 250_000
+
+    assert repair(blanks) == blanks
+    assert repair("a" + marks) == repair("a" + marks[:30])
+
+
 @pytest.mark.parametrize(
     "text", ["&lt;b&gt; is an entity", "“quoted” ﬁne", "- item\n  - sub\n\tcode"]
 )

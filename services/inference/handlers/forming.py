@@ -1,6 +1,5 @@
 """Answers that must be JSON: held to it, and asked for once more where nothing holds them."""
 
-import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
@@ -13,7 +12,7 @@ from services.inference.handlers import instruments
 from services.inference.ports import INVALID_JSON_ANSWER
 
 Pieces = AsyncGenerator[Delta | Finish, None]
-FENCED: Final = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*", re.DOTALL)
+FENCE: Final = "```"
 REPAIR: Final = (
     "Your answer is not JSON that fits the schema: {why}. Answer again, with that JSON alone.\n"
     "Schema: {schema}"
@@ -69,9 +68,14 @@ async def _whole(pieces: Pieces) -> tuple[str, Finish]:
                 finish = piece
             else:
                 texts.append(piece.text)
-    text = "".join(texts)
-    fenced = FENCED.fullmatch(text)
-    return (fenced[1] if fenced else text), finish
+    return _unfenced("".join(texts)), finish
+
+
+def _unfenced(text: str) -> str:
+    inner = text.strip().removeprefix(FENCE).removesuffix(FENCE)
+    kind, line_feed, code = inner.partition("\n")
+    is_fenced = len(text.strip()) == len(inner) + 2 * len(FENCE)
+    return code.strip() if is_fenced and line_feed and kind.strip() in {"", "json"} else text
 
 
 def _together(first: Finish, second: Finish) -> Finish:

@@ -71,6 +71,14 @@ async def test_a_bad_answer_is_asked_for_again_with_what_is_wrong() -> None:
     assert "it is not JSON" in provider.asked[1][2].content
 
 
+async def test_an_open_fence_and_many_blank_lines_are_one_more_bad_answer() -> None:
+    provider = Provider("```" + "\n" * 20_000 + "x", '```\n\n{"card": "gold"}\n\n``` ')
+
+    given = [piece async for piece in repaired(provider, ASKED, CARD)]
+
+    assert given == [Delta('{"card": "gold"}'), Finish("stop", 20, 2, None)]
+
+
 async def test_a_second_bad_answer_is_an_error_and_nothing_was_given_out() -> None:
     given: list[Delta | Finish] = []
 

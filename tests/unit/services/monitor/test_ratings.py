@@ -21,9 +21,9 @@ from services.monitor.domain.verdict import Made, Trigger
 from services.monitor.wire import incoming, shown
 
 from . import traffic
+from .stack import Killed, Stack, drain, produce
 from .test_application import DRIFT, application, fold, those
 from .test_decision import correction
-from .test_handlers import Killed, Stack, drain, produce
 from .traffic import Traffic, rated, served
 
 POLICY = Policy(average_run_length=10_000)

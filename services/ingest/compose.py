@@ -1,6 +1,7 @@
 """Ingest's composition root."""
 
 from functools import partial
+from typing import Final
 
 from libs.artifacts.minio import MinioStore
 from libs.events.topics import RECORD_SUBMITTED, ROUTING
@@ -25,6 +26,9 @@ from services.ingest.handlers import (
 from services.ingest.http import Records
 from services.ingest.rpc import SERVICE, IngestServicer
 
+MAX_RECORD_BYTES: Final = 4 * 1024 * 1024
+"""Of an upload over gRPC, whose caller is known before the first is read."""
+
 
 def build() -> Service:
     settings = Settings()  # type: ignore[call-arg]  # from the environment
@@ -45,7 +49,12 @@ def build() -> Service:
             doors_sink,
             topic_sink,
             applications,
-            RpcServer(settings.rpc, IngestServicer(authenticate, upload).register, [SERVICE]),
+            RpcServer(
+                settings.rpc,
+                IngestServicer(authenticate, upload).register,
+                [SERVICE],
+                max_message_bytes=MAX_RECORD_BYTES,
+            ),
             HttpServer(settings.http, app),
             Consumer.of(
                 settings.kafka,

@@ -52,6 +52,16 @@ async def test_a_request_is_answered(doors: Doors, stub: "InferenceServiceAsyncS
     assert [event.generation_id for event in doors.events.served] == [answer.generation_id]
 
 
+async def test_a_request_above_a_megabyte_is_refused_unread(doors: Doors) -> None:
+    large = messages.GenerateRequest(metadata={"a" * 1024 * 1024: ""})
+
+    async with channel(doors.address, "nobody's key") as opened:
+        with pytest.raises(grpc.aio.AioRpcError) as refusal:
+            await InferenceServiceStub(opened).Generate(large, timeout=5)
+
+    assert refusal.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
 async def test_a_stream_ends_with_reason_and_usage(stub: "InferenceServiceAsyncStub") -> None:
     chunks = [chunk async for chunk in stub.GenerateStream(request(), timeout=5)]
 

@@ -7,8 +7,9 @@ from libs.runtime.clock import SystemClock
 from services.inference.adapters.fleet import Endpoint, FleetEngines, FleetGenerator
 from services.inference.domain.generation import Finish
 from services.inference.domain.loaded import LoadedEngines
+from services.inference.domain.pace import Pace
 from services.inference.domain.replicas import Replicas
-from services.inference.handlers.follow import FollowRouting, Pace
+from services.inference.handlers.follow import FollowRouting
 from services.inference.ports import EngineFailed
 from tests.unit.services.inference.fakes import (
     CHAMPION,

@@ -2,7 +2,6 @@
 
 import asyncio
 from functools import partial
-from types import TracebackType
 from typing import Final, Self
 
 import structlog
@@ -82,12 +81,7 @@ class HttpServer:
         sockets = [listening(self._settings)] if self._shared else None
         await self._server._serve(sockets)  # serve() would take the process's signals
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._server.should_exit = True
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)

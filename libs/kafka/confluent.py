@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Final
 
 import structlog
@@ -126,12 +125,7 @@ class KafkaSink(Part):
         if left or failed:
             raise Retryable(f"{left} unacknowledged, {len(failed)} failed: {failed[:3]}")
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await asyncio.to_thread(self._producer.flush, self._flush_s)
 
     async def serve(self, stop: asyncio.Event) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
 from typing import Any, Self
 
 from libs.kafka.confluent import KafkaSource
@@ -40,12 +39,7 @@ class Consumer(Part):
         loop = ConsumerLoop(source, sink, routes, before_commit)
         return cls(f"consumer.{group}", loop, max_records)
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._loop.source.close)
         self._thread.shutdown()
 

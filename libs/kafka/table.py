@@ -4,7 +4,6 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterable
-from types import TracebackType
 from typing import Final, Generic
 
 import structlog
@@ -99,12 +98,7 @@ class CompactedTable(MemoryTable[E], Part):
         }
         self._consumer = Consumer(self._settings)
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await asyncio.to_thread(self._consumer.close)
 
     async def serve(self, stop: asyncio.Event) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
-from types import TracebackType
 from typing import Final
 
 from libs.runtime.service import Part
@@ -22,12 +21,7 @@ class Late(Part):
         self._stack = AsyncExitStack()
         self._entered = False
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
     async def serve(self, stop: asyncio.Event) -> None:

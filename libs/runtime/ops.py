@@ -5,7 +5,6 @@ import json
 import time
 from collections.abc import Callable
 from http import HTTPStatus
-from types import TracebackType
 from typing import Final, Self
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -36,12 +35,7 @@ class OpsServer:
         )
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._server is not None:
             self._server.close()
         if self._beat is not None:

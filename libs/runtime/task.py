@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from types import TracebackType
 
 from libs.runtime.service import Part
 
@@ -29,12 +28,7 @@ class Task(Part):
     why_not_ready: Callable[[], str | None] = _ready
     leave: Callable[[], Awaitable[None]] = _leave
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.leave()
 
     async def serve(self, stop: asyncio.Event) -> None:

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.context import SpawnProcess
-from types import TracebackType
 from typing import Final, Self
 
 import structlog
@@ -77,12 +76,7 @@ class Workers:
         metrics.WORKERS.set(self._count)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """By now this process has drained too."""
         end_s = time.monotonic() + LEAVE_S
         for process in self._left:

@@ -1,7 +1,6 @@
 """A service's store as a Part."""
 
 import asyncio
-from types import TracebackType
 from typing import Self
 
 from sqlalchemy.engine import Engine
@@ -23,12 +22,7 @@ class Database(Part):
         await asyncio.to_thread(upgrade, self._engine, self._package)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await asyncio.to_thread(self._engine.dispose)
 
     async def serve(self, stop: asyncio.Event) -> None:

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
 import sqlalchemy as sa
@@ -50,12 +49,7 @@ class OutboxRelay:
         event.listen(self._engine, "commit", self._on_commit)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Send what the other parts stored while they stopped."""
         await asyncio.to_thread(self._last_words)
         event.remove(self._engine, "commit", self._on_commit)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from types import TracebackType
 from typing import Final
 
 import structlog
@@ -52,12 +51,7 @@ class Live(Part):
         self._snapshot = await self._look(self._snapshot)
         self.revision += 1
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._close()
 
     async def serve(self, stop: asyncio.Event) -> None:

@@ -207,7 +207,7 @@ async def test_a_routed_engine_is_loaded_answers_dies_comes_back_and_hangs(
     probes.while_ready = 0
     (kept,) = (placed.model_repository / engine.model_name / "1" / "kept").iterdir()
     made_ns = kept.stat().st_mtime_ns
-    for process in processes_of(engine):
+    for process in processes_of(placed, engine):
         process.kill()
     await eventually(lambda: not loaded.ready(engine.digest), "the death", within_s=60)
     assert probes.while_ready <= MOST_PROBES
@@ -220,7 +220,7 @@ async def test_a_routed_engine_is_loaded_answers_dies_comes_back_and_hangs(
     assert again == text
     assert kept.stat().st_mtime_ns == made_ns  # half of the load is not done again
     probes.while_ready = 0
-    hung = processes_of(engine)  # nobody asks it anything now
+    hung = processes_of(placed, engine)  # nobody asks it anything now
     for process in hung:
         process.suspend()
     await eventually(lambda: not loaded.ready(engine.digest), "that it hangs", within_s=60)
@@ -243,18 +243,21 @@ async def test_an_engine_that_has_answered_can_be_unloaded_and_its_process_ends(
     generator = triton.TritonGenerator(channel)
     await placing.load(other)
     _ = [piece async for piece in generator.generate(other.digest, PROMPT, sampling(), 60.0)]
-    assert processes_of(other)
+    assert processes_of(placing, other)
     assert other.digest[:16] in await placing.present()
 
     await placing.unload(other.digest[:16])
 
-    await eventually(lambda: not processes_of(other), "the end of its process", within_s=30)
+    await eventually(
+        lambda: not processes_of(placing, other), "the end of its process", within_s=30
+    )
 
 
-def processes_of(engine: Engine) -> list[psutil.Process]:
-    """The python backend's processes that run ``engine``."""
+def processes_of(host: TritonHost, engine: Engine) -> list[psutil.Process]:
+    """The python backend's processes that run ``engine`` for this host, of all that do."""
+    model = str(host.model_repository / engine.model_name)
     return [
         process
         for process in psutil.process_iter(["cmdline"])
-        if any(engine.model_name in part for part in process.info["cmdline"] or ())
+        if any(model in part for part in process.info["cmdline"] or ())
     ]

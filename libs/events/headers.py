@@ -38,12 +38,16 @@ def get(headers: Headers, name: str) -> str | None:
 
 
 def produced_at(headers: Headers, timestamp_ms: int) -> datetime:
-    """When the event was produced: its header, else the broker's timestamp."""
+    """When the event was produced: its header, else the broker's timestamp; 1970 where neither is
+    a time, as producers from outside may say what they want."""
     text = get(headers, PRODUCED_AT)
     if text is not None:
         try:
             at = datetime.fromisoformat(text)
-            return at if at.tzinfo else at.replace(tzinfo=UTC)
-        except ValueError:
+            return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+        except (ValueError, OverflowError):
             pass
-    return datetime.fromtimestamp(timestamp_ms / 1000, tz=UTC)
+    try:
+        return datetime.fromtimestamp(timestamp_ms / 1000, tz=UTC)
+    except (ValueError, OverflowError, OSError):
+        return datetime.fromtimestamp(0, tz=UTC)

@@ -158,11 +158,12 @@ def delivery_of(record: Record) -> Delivery[Any]:
 def bury(sink: Sink, record: Record, code: str, reason: str) -> None:
     """Send ``record`` to its dead letters: same key and bytes, so that it can be sent again."""
     origin = f"{record.topic}/{record.partition}/{record.offset}"
-    attempt = int(headers.get(record.headers, headers.DLQ_ATTEMPT) or 0) + 1
+    told = headers.get(record.headers, headers.DLQ_ATTEMPT) or ""
+    attempt = 1 + (int(told) if told.isdecimal() and len(told) < 10 else 0)
     kept = tuple(pair for pair in record.headers if not pair[0].startswith("dlq-"))
     why = (
         (headers.DLQ_CODE, code.encode()),
-        (headers.DLQ_REASON, reason[:MAX_REASON].encode()),
+        (headers.DLQ_REASON, reason[:MAX_REASON].encode(errors="replace")),
         (headers.DLQ_ORIGIN, origin.encode()),
         (headers.DLQ_ATTEMPT, str(attempt).encode()),
     )

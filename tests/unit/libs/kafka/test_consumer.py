@@ -93,6 +93,27 @@ def test_a_poison_record_in_the_middle_of_a_batch_is_buried_and_the_rest_is_hand
     assert committed(broker) == 3
 
 
+@pytest.mark.parametrize("told", [b"x", b"1.5", b"9" * 5000, b"\xff", b"-1"])
+def test_a_poison_record_is_buried_whatever_its_headers_say(told: bytes) -> None:
+    broker = MemoryBroker()
+    head = ((headers.DLQ_ATTEMPT, told),)
+    broker.append(DRIFT_DETECTED.name, b"a", b"\xff\xff", head)
+
+    loop_over(broker, lambda _: None).step()
+
+    letter = broker.logs[DRIFT_DETECTED.dead_letters][0]
+    assert headers.get(letter.headers, headers.DLQ_ATTEMPT) == "1"
+    assert committed(broker) == 1
+
+
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59", "?"])
+@pytest.mark.parametrize("timestamp_ms", [2**62, -(2**62)])
+def test_a_time_that_is_none_is_the_beginning_of_time(text: str, timestamp_ms: int) -> None:
+    at = headers.produced_at(((headers.PRODUCED_AT, text.encode()),), timestamp_ms)
+
+    assert at.timestamp() == 0
+
+
 def test_no_record_is_dropped_when_the_dead_letter_topic_is_down() -> None:
     broker = MemoryBroker()
     broker.append(DRIFT_DETECTED.name, b"a", b"\xff\xff", ())

@@ -16,25 +16,26 @@ ROOT = Path(__file__).parents[4]
 ROOT_COMMAND: Final = typer.main.get_command(app)
 TEXTS = (ROOT / "README.md", *sorted(ROOT.glob("services/*/README.md")))
 UsageError: Final = typer.BadParameter.__mro__[1]
+COMMAND: Final = re.compile(r"`perennial ([^`]*)`")
 RULES = ROOT / "infra" / "prometheus" / "rules.yml"
 
 
 def lines() -> Iterator[tuple[str, str]]:
-    """(place, command) of every line of a code block, and of every alert's runbook."""
+    """(place, command) of every line of a code block, and of every alert's runbook and summary."""
     for path in TEXTS:
         for line in re.findall(r"^perennial (.*)$", path.read_text(), re.MULTILINE):
             yield path.parent.name, line
     for group in yaml.safe_load(RULES.read_text())["groups"]:
         for rule in group["rules"]:
-            if runbook := rule["annotations"].get("runbook"):
-                told = re.sub(r"\{\{.*?\}\}", "NAME", runbook)
-                yield rule["alert"], told.removeprefix("perennial ")
+            told = f"`{rule['annotations']['runbook']}` {rule['annotations']['summary']}"
+            for line in COMMAND.findall(re.sub(r"\{\{.*?\}\}", "NAME", told)):
+                yield rule["alert"], line
 
 
 def mentions() -> Iterator[tuple[str, str]]:
     """(place, command) of every command within a sentence; it may leave things out."""
     for path in TEXTS:
-        for told in re.findall(r"`perennial ([^`]*)`", path.read_text()):
+        for told in COMMAND.findall(path.read_text()):
             words = [word.split("|") for word in told.split()]
             for choice in max(words, key=len):
                 one = [choice if len(word) > 1 else word[0] for word in words]

@@ -118,7 +118,7 @@ def show_(campaign_id: str, as_json: show.AsJson = False) -> None:
     columns = ("at", "state", "share", "cause", "reason", "evidence")
     show.table(f"campaign {campaign_id}: {campaign.state}", columns, rows)
     if campaign.progress:
-        show.console.print(f"{campaign.state}: {campaign.progress}", highlight=False)
+        show.console.print(f"{campaign.state}: {campaign.progress}", markup=False, highlight=False)
     return None
 
 
@@ -185,7 +185,7 @@ def replay(campaign_id: str, as_json: show.AsJson = False) -> None:
         show.console.print(f"{verdict} ({answer.events_read} events read)")
         show.console.print(f"recorded {answer.recorded_sha256}\nreplayed {answer.replayed_sha256}")
         for difference in answer.differences:
-            show.console.print(f"  {difference}")
+            show.console.print(f"  {difference}", markup=False)
     if not answer.agrees:
         raise typer.Exit(1)
 

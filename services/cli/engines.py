@@ -115,7 +115,7 @@ def build(
     else:
         state = training.RunState.Name(found.state).removeprefix("RUN_STATE_").lower()
         told = "; ".join(found.built.reasons) or found.reason
-        show.console.print(f"{request.build_id}: {state} {told}")
+        show.console.print(f"{request.build_id}: {state} {told}", markup=False)
     if found.state in ENDED[1:]:
         raise typer.Exit(1)
 

@@ -9,9 +9,12 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 SHARED: Final = ("application", "release")
+SQUEEZED: Final = 2
+"""Rows that are so many times as wide as the screen are no table."""
 console = Console()
 errors = Console(stderr=True)
 
@@ -33,14 +36,26 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     for column in columns:
         drawn.add_column(column, overflow="fold")
     for row in rows:
-        drawn.add_row(*(str(cell) for cell in row))
+        drawn.add_row(*(Text(str(cell)) for cell in row))  # brackets of a prompt are no markup
     console.print(drawn)
+
+
+def _blocks(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """What a table would squeeze to a word a line: a line for each field."""
+    console.print(title, style="italic")
+    for row in rows:
+        drawn = Table.grid(padding=(0, 2))
+        drawn.add_column(style="bold")
+        for name, cell in zip(columns, row, strict=True):
+            if cell:
+                drawn.add_row(name, Text(cell))
+        console.print(drawn, "")
 
 
 def rows(title: str, found: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     """A list of like things: all as JSON, or their fields as columns.
 
-    A table has no room to spare: what nobody has is left out, and an application or release that
+    There is no room to spare: what nobody has is left out, and an application or release that
     all of them share stands in the title.
     """
     if as_json:
@@ -52,4 +67,7 @@ def rows(title: str, found: Sequence[Mapping[str, Any]], as_json: bool) -> None:
         shared = [name for name in SHARED if len(values.get(name, ())) == 1]
         columns = [name for name in values if name not in shared and values[name] != {""}]
         title = " · ".join([title, *(str(found[0][name]) for name in shared)])
-        table(title, columns, [[row[name] for name in columns] for row in found])
+        cells = [[str(row[name]) for name in columns] for row in found]
+        widest = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        show = _blocks if sum(widest) > SQUEEZED * console.width else table
+        show(title, columns, cells)

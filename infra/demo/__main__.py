@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -42,7 +43,8 @@ class Screen:
         if not console.is_terminal and step.seconds and step.name not in self._said:
             self._said.add(step.name)
             mark = "ok" if step.done else "FAILED"
-            console.print(f"{mark}  {step.name}: {step.seconds:.0f} s, {step.detail}")
+            told = f"{mark}  {step.name}: {step.seconds:.0f} s, {step.detail}"
+            console.print(told, markup=False)
 
     def _draw(self) -> Table:
         drawn = Table.grid(padding=(0, 2))
@@ -121,7 +123,7 @@ def main() -> int:
     found = write(story, error, folder)
     close(found, story, folder)
     if error:
-        console.print(f"[red]the loop did not close[/]: {error}")
+        console.print(f"[red]the loop did not close[/]: {escape(str(error))}")
         return 1
     console.print("[green]the loop closed[/]")
     return 0

@@ -183,6 +183,11 @@ class Observed:
     candidate_latency_s: float
     champion_latency_s: float
 
+    @property
+    def mirrored(self) -> int:
+        """Answers that a shadow was asked for, failed ones too."""
+        return self.candidate_answered + self.candidate_failed
+
 
 @dataclass(frozen=True, slots=True)
 class CanaryEvidence:

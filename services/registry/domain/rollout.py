@@ -38,8 +38,7 @@ STAY: Final = Verdict(Move.STAY)
 
 def shadow_verdict(observed: Observed, policy: Rollout) -> Verdict:
     """At most 2 % may fail: judged at ``shadow_requests``, and before that from 3 failures on."""
-    failed = observed.candidate_failed
-    mirrored = observed.candidate_answered + failed
+    failed, mirrored = observed.candidate_failed, observed.mirrored
     too_many = failed > SHADOW_FAILURES * mirrored
     told = f"{failed} of {mirrored} mirrored requests failed"
     if too_many and (failed >= LEAST_FAILURES or mirrored >= policy.shadow_requests):
@@ -63,7 +62,7 @@ def canary_verdict(observed: Observed, policy: Rollout, stage: int, alpha: float
     harm = _harm(observed, policy)
     if harm:
         return Verdict(Move.WITHDRAW, harm)
-    present = abs(observed.share - policy.stages[stage].share) <= SAME_SHARE
+    present = _is_of(observed, policy, stage)
     last = stage == len(policy.stages) - 1
     if present and last and observed.log_e_promote >= threshold(alpha):
         return Verdict(
@@ -84,8 +83,7 @@ def canary_verdict(observed: Observed, policy: Rollout, stage: int, alpha: float
 
 def shadow_progress(observed: Observed | None, policy: Rollout) -> str:
     """How far a shadow is, in the counts that its verdict waits for."""
-    failed = observed.candidate_failed if observed else 0
-    mirrored = observed.candidate_answered + failed if observed else 0
+    failed, mirrored = (observed.candidate_failed, observed.mirrored) if observed else (0, 0)
     told = f"{mirrored} of {policy.shadow_requests} mirrored answers"
     return f"{told}, {failed} failed" if failed else told
 
@@ -98,9 +96,13 @@ def canary_progress(observed: Observed | None, policy: Rollout, stage: int, alph
     if stage == len(policy.stages) - 1:
         log_e = observed.log_e_promote if observed else 0.0
         return f"{told}; ln e {log_e:.2f} of {bar:.2f} to promote"
-    here = observed and abs(observed.share - present.share) <= SAME_SHARE
-    answered = observed.stage_answered if observed and here else 0
+    answered = observed.stage_answered if observed and _is_of(observed, policy, stage) else 0
     return f"{answered} of {present.requests} answers at {present.share:.0%}; {told}"
+
+
+def _is_of(observed: Observed, policy: Rollout, stage: int) -> bool:
+    """Whether it was seen at the share of ``stage``, not before."""
+    return abs(observed.share - policy.stages[stage].share) <= SAME_SHARE
 
 
 def _harm(observed: Observed, policy: Rollout) -> str:

@@ -27,8 +27,6 @@ log = structlog.get_logger()
 GATHER_S: Final = 0.02
 DELIVERY_S: Final = 25.0
 """Until a record that no broker acknowledges is given up."""
-DOOR_DELIVERY_S: Final = 8.0
-"""The same of a record that a caller waits for."""
 FLUSH_MARGIN_S: Final = 5.0
 LOOK_S: Final = 0.05
 """How long a flush may wait for records of other threads."""

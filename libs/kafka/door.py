@@ -8,8 +8,10 @@ from typing import Final
 
 from libs.faults import Retryable
 
+DOOR_DELIVERY_S: Final = 8.0
+"""Until a record that a caller waits for is given up."""
 DOOR_S: Final = 10.0
-"""Above what a record is given up after: a caller without a thread waits no longer either."""
+"""Above that: a caller without a thread waits no longer either."""
 _THREADS: Final = ThreadPoolExecutor(max_workers=8, thread_name_prefix="door")
 """For nothing else: no other work waits behind a log that hangs, nor counts as its time."""
 

@@ -6,8 +6,9 @@ from sqlalchemy.engine import Engine
 
 from libs.events.topics import FEEDBACK_GIVEN, GENERATION_SERVED, ROUTING
 from libs.http.server import HttpServer
-from libs.kafka.confluent import DOOR_DELIVERY_S, KafkaSink
+from libs.kafka.confluent import KafkaSink
 from libs.kafka.consumer import Route
+from libs.kafka.door import DOOR_DELIVERY_S
 from libs.kafka.part import Consumer
 from libs.kafka.table import CompactedTable
 from libs.rpc.server import RpcServer

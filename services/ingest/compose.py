@@ -7,8 +7,9 @@ from libs.artifacts.minio import MinioStore
 from libs.events.topics import RECORD_SUBMITTED, ROUTING
 from libs.http.app import make_app
 from libs.http.server import HttpServer
-from libs.kafka.confluent import DOOR_DELIVERY_S, KafkaSink
+from libs.kafka.confluent import KafkaSink
 from libs.kafka.consumer import Route
+from libs.kafka.door import DOOR_DELIVERY_S
 from libs.kafka.part import Consumer
 from libs.kafka.table import CompactedTable
 from libs.rpc.server import RpcServer

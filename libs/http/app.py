@@ -71,6 +71,11 @@ def insist_unpacked(request: Request) -> None:
         raise Poison(f"send the body as it is, not as {packing[:64]}", code=WRONG_TYPE)
 
 
+def media_type_of(header: str | None) -> str:
+    """Of a content type, without its parameters; "" where there is none."""
+    return (header or "").partition(";")[0].strip().lower()
+
+
 async def json_body(request: Request) -> bytes:
     """What may be JSON; a body of no stated type is taken for it.
 
@@ -78,7 +83,7 @@ async def json_body(request: Request) -> bytes:
         Poison: ``unsupported_media_type``.
     """
     insist_unpacked(request)
-    kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+    kind = media_type_of(request.headers.get("content-type", JSON))
     if kind != JSON and not kind.endswith("+json"):
         raise Poison(f"send {JSON}, not {kind[:64] or 'an empty content-type'}", code=WRONG_TYPE)
     return await request.body()

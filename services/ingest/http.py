@@ -10,7 +10,7 @@ from starlette.datastructures import FormData, ImmutableMultiDict, UploadFile
 from starlette.exceptions import HTTPException
 
 from libs.faults import Poison
-from libs.http.app import TOO_LARGE, WRONG_TYPE, insist_unpacked
+from libs.http.app import TOO_LARGE, WRONG_TYPE, insist_unpacked, media_type_of
 from libs.rpc.auth import digest, from_header
 from services.ingest import wire
 from services.ingest.domain import Draft, Kind
@@ -78,7 +78,7 @@ class Records:
         key = from_header(request.headers.get("authorization"))
         application = self.authenticate(digest(key) if key else None)
         insist_unpacked(request)
-        media_type = _media_type(request.headers.get("content-type"))
+        media_type = media_type_of(request.headers.get("content-type"))
         defaults = _defaults(request.query_params)
         if media_type == FORM:
             form = await _form(request)
@@ -140,10 +140,6 @@ class Records:
         return bytes(text)
 
 
-def _media_type(header: str | None) -> str:
-    return (header or "").split(";")[0].strip().lower()
-
-
 def _defaults(parameters: ImmutableMultiDict[str, str]) -> Defaults:
     """
     Raises:
@@ -183,7 +179,7 @@ def _of_form(form: FormData) -> tuple[Defaults, str, UploadFile]:
     if not isinstance(file, UploadFile):
         raise Poison("a form needs a part `file`", code="missing_file")
     texts = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
-    return _defaults(ImmutableMultiDict(texts)), _media_type(file.content_type), file
+    return _defaults(ImmutableMultiDict(texts)), media_type_of(file.content_type), file
 
 
 async def _chunks(file: UploadFile) -> AsyncIterator[bytes]:

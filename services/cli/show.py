@@ -69,5 +69,5 @@ def rows(title: str, found: Sequence[Mapping[str, Any]], as_json: bool) -> None:
         title = " · ".join([title, *(str(found[0][name]) for name in shared)])
         cells = [[str(row[name]) for name in columns] for row in found]
         widest = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        show = _blocks if sum(widest) > SQUEEZED * console.width else table
-        show(title, columns, cells)
+        draw = _blocks if sum(widest) > SQUEEZED * console.width else table
+        draw(title, columns, cells)

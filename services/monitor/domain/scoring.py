@@ -112,6 +112,7 @@ def score(reference: Part, stream: Part, average_run_length: float, seed: int) -
     cells, everyone = _assign(known, stream, rows), np.arange(len(stream))
     alarms: list[Found] = []
     watched: list[Watched] = []
+    columns = known.columns
     for signal in found.signals:
         if signal.name == DUPLICATES.name:
             mine, places = _copied(stream, latter, after)[None, :], everyone
@@ -122,7 +123,7 @@ def score(reference: Part, stream: Part, average_run_length: float, seed: int) -
         chosen, strata_of = chosen[strata_of >= 0], strata_of[strata_of >= 0]
         clusters = cells[0, chosen] if signal.groups > 1 else chosen
         inside = signal.tables(strata_of, clusters)
-        rang = _run(signal, known.columns, mine[:, chosen], inside, places[chosen], stream)
+        rang = _run(signal, columns, mine[:, chosen], inside, places[chosen], stream)
         alarms += rang[0]
         watched.append(rang[1])
         if not signal.segment and not signal.events:
